@@ -1,0 +1,81 @@
+# Everything starts here: `make serve` and `make test` need only git, make and python3 (3.11 or newer).
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8080
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+LOCK := $(BIN)/uv --quiet pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+
+# $(call debian,command that succeeds when it is there,packages): installs Debian packages, as root and only when missing.
+define debian
+	@if ! { $(1); } >/dev/null 2>&1; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			export DEBIAN_FRONTEND=noninteractive; \
+			apt-get -q update && apt-get -q -y install --no-install-recommends $(2); \
+		else \
+			echo "Missing system packages: $(2). As root: apt-get update && apt-get install $(2)" >&2; exit 1; \
+		fi; \
+	fi
+endef
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help serve test test-heavy bench lint format lock chromium
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+serve: $(VENV)/.installed ## Run the service and its preview page on 127.0.0.1:8080 (PORT=, HOST= change it)
+	@exec $(BIN)/legcramp serve --host $(HOST) --port $(PORT)
+
+test: chromium lint ## Lint, type-check, check the arrows, run every test that is not heavy (ARGS= goes to pytest)
+	$(BIN)/pytest -n auto $(ARGS)
+
+# Without a test marked heavy there is nothing to run, and it says so. As soon as one is marked, pytest's "nothing
+# collected" (exit code 5) fails like any other failure.
+test-heavy: $(VENV)/.installed-dev chromium ## Run the tests marked heavy, one at a time
+	@if grep -rqsE --include='*.py' 'mark\.heavy\b' tests; then \
+		echo "$(BIN)/pytest -m heavy $(ARGS)"; $(BIN)/pytest -m heavy $(ARGS); \
+	else \
+		echo "No test is marked heavy: nothing was run."; \
+	fi
+
+bench: $(VENV)/.installed-dev ## Run the benchmarks and print their numbers
+	$(BIN)/pytest tests/benchmarks -m "heavy or not heavy" -s $(ARGS)
+
+lint: $(VENV)/.installed-dev ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.installed-dev ## Let ruff lay out the code and fix what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/.installed-dev ## Lock what pyproject.toml asks for (UPGRADE=1: the newest versions)
+	$(LOCK) --all-extras --group build -o requirements/dev.txt pyproject.toml
+	$(LOCK) -c requirements/dev.txt -o requirements/runtime.txt pyproject.toml
+	$(LOCK) -c requirements/dev.txt -o requirements/build.txt --group build
+
+chromium:
+	$(call debian,command -v chromium,chromium fonts-liberation)
+
+# pip is the last thing that venv makes: with it there, the environment is whole.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.11" >&2; exit 1; }
+	$(call debian,$(PYTHON) -c "import ensurepip",python3-venv)
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml requirements/build.txt requirements/runtime.txt | $(BIN)/pip
+	$(PIP) install --require-hashes -r requirements/build.txt -r requirements/runtime.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements/dev.txt $(VENV)/.installed
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
