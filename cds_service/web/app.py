@@ -1,0 +1,35 @@
+"""The application factory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask
+
+from cds_service.web import body, discovery, errors, headers, invocation, log, operations
+from cds_service.web.config import WebConfig, config_from
+from cds_service.web.wiring import Wiring, wire
+
+# One blueprint per concern. A new one (pages, feedback) is registered here and nowhere else.
+BLUEPRINTS = (discovery.blueprint, invocation.blueprint, operations.blueprint)
+
+
+def create_app(config: WebConfig | None = None, wiring: Wiring | None = None, request_log: Any = None) -> Flask:
+    """Makes the application. Without arguments it reads the environment and loads the rules, once."""
+    config = config if config is not None else config_from()
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = config.max_body_bytes
+    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 3600
+    app.extensions["config"] = config
+    app.extensions["wiring"] = wiring if wiring is not None else wire(config)
+    # A redirect breaks a CORS preflight: answer with and without a trailing slash.
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    # Functions run after a request in the reverse of this order: the log comes last and sees the finished headers.
+    log.register(app, request_log if request_log is not None else log.make_log())
+    headers.register(app, config)
+    body.register(app)
+    errors.register(app)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    return app

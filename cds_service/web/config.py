@@ -1,0 +1,115 @@
+"""Configuration of the running service. `config_from` is the only place that reads environment variables.
+
+| variable | default | meaning |
+|---|---|---|
+| LEGCRAMP_DEVELOPMENT | 0 | 1: any browser origin may call; never in production |
+| LEGCRAMP_CORS_ORIGINS | none | comma-separated origins of browser-based clients, such as https://ehr.example.org |
+| LEGCRAMP_MAX_BODY_BYTES | 10485760 | larger request bodies get a 413 |
+| LEGCRAMP_MAX_RESOURCES | 20000 | requests with more resources get a 413 |
+| LEGCRAMP_RULES | the bundled rules | folder of the rules |
+| LEGCRAMP_PUBLIC_BASE_URL | http://127.0.0.1:8080 | where clients reach the service; links in cards start with it |
+| LEGCRAMP_ZONE | UTC | time zone of the site: what a bare day means |
+| LEGCRAMP_REGION | us | us or uk: wording and indicator profile |
+| LEGCRAMP_RISK_SUMMARY | default | default, high-only, any-moderate or off |
+| LEGCRAMP_WORKERS | one a core | worker processes |
+| LEGCRAMP_THREADS | 8 | threads of each worker |
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from cds_service.fhir.prefetch import MAX_RESOURCES
+from cds_service.settings import Settings
+
+PREFIX = "LEGCRAMP_"
+
+
+class BadConfiguration(Exception):
+    """A setting that cannot be used; the text names the variable and what it takes."""
+
+
+class WebConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What the web layer needs to know. Tests build it directly."""
+
+    settings: Settings = Settings()
+    development: bool = False
+    cors_origins: frozenset[str] = frozenset()
+    # A chart of 5,000 resources is 5 MB; double that leaves room, and eight threads full of it stay under 1 GB.
+    max_body_bytes: int = 10 * 1024 * 1024
+    max_resources: int = MAX_RESOURCES
+    rules: Path | None = None
+    """None: the rules that come with the package."""
+    workers: int = 0
+    """0: one for each core."""
+    threads: int = 8
+
+
+def config_from(environ: Mapping[str, str] | None = None) -> WebConfig:
+    """Reads the variables above. Raises `BadConfiguration`."""
+    given = _Given(os.environ if environ is None else environ)
+    settings = _settings(given)
+    rules = given.text("RULES", "")
+    return WebConfig(
+        settings=settings,
+        development=given.choice("DEVELOPMENT", "0", {"1", "0", "true", "false"}) in ("1", "true"),
+        cors_origins=frozenset(
+            given.url("CORS_ORIGINS", one) for one in given.text("CORS_ORIGINS", "").split(",") if one
+        ),
+        max_body_bytes=given.number("MAX_BODY_BYTES", WebConfig().max_body_bytes),
+        max_resources=given.number("MAX_RESOURCES", MAX_RESOURCES),
+        rules=Path(rules) if rules else None,
+        workers=given.number("WORKERS", 0),
+        threads=given.number("THREADS", WebConfig().threads),
+    )
+
+
+def _settings(given: _Given) -> Settings:
+    defaults = Settings()
+    zone = given.text("ZONE", "UTC")
+    try:
+        tz = ZoneInfo(zone)
+    except (ValueError, OSError, KeyError):
+        raise BadConfiguration(f"{PREFIX}ZONE: must be the name of a time zone, such as Europe/London") from None
+    choices: dict[str, Any] = {
+        "region": given.choice("REGION", defaults.region, {"us", "uk"}),
+        "risk_summary": given.choice(
+            "RISK_SUMMARY", defaults.risk_summary, {"default", "high-only", "any-moderate", "off"}
+        ),
+    }
+    base_url = given.url("PUBLIC_BASE_URL", given.text("PUBLIC_BASE_URL", defaults.public_base_url))
+    return Settings(public_base_url=base_url, zone=tz, **choices)
+
+
+class _Given:
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def text(self, name: str, default: str) -> str:
+        return self._environ.get(PREFIX + name, "").strip() or default
+
+    def number(self, name: str, default: int) -> int:
+        text = self.text(name, str(default))
+        if not text.isdecimal():
+            raise BadConfiguration(f"{PREFIX}{name}: must be a whole number")
+        return int(text)
+
+    def choice(self, name: str, default: str, allowed: set[str]) -> str:
+        text = self.text(name, default)
+        if text not in allowed:
+            raise BadConfiguration(f"{PREFIX}{name}: must be one of {', '.join(sorted(allowed))}")
+        return text
+
+    def url(self, name: str, text: str) -> str:
+        url = text.strip().rstrip("/")
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+            raise BadConfiguration(f"{PREFIX}{name}: must be an http or https URL, such as https://cds.example.org")
+        return url

@@ -1,0 +1,86 @@
+"""One line of JSON for each request, with the fields named here and no others."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+from flask import Flask, Response, g, request
+
+FIELDS = frozenset(
+    {
+        "event",
+        "level",
+        "timestamp",
+        "request_id",
+        "method",
+        "route",
+        "status",
+        "duration_ms",
+        "service",
+        "resources",
+        "cards",
+        "data_gaps",
+        "fault",
+    }
+)
+"""Nothing about a patient: no ids, no bodies, no addresses with values in them, no words of an exception."""
+_METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"})
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def only_allowed(_logger: Any, _name: str, event: Any) -> Any:
+    return {name: value for name, value in event.items() if name in FIELDS}
+
+
+def make_log(stream: Any = None) -> Any:
+    """A logger that writes bytes of JSON, by default to standard output."""
+    return structlog.wrap_logger(
+        structlog.BytesLogger(stream if stream is not None else sys.stdout.buffer),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            only_allowed,
+            structlog.processors.JSONRenderer(serializer=lambda event, **_: msgspec.json.encode(event)),
+        ],
+        wrapper_class=structlog.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def register(app: Flask, log: Any) -> None:
+    def start() -> None:
+        g.started = time.perf_counter()
+
+    def finish(response: Response) -> Response:
+        fields: dict[str, Any] = getattr(g, "counts", {})
+        fault = getattr(g, "fault", None)
+        write = log.error if response.status_code >= 500 else log.info
+        write(
+            "request",
+            request_id=response.headers.get("X-Request-Id"),
+            method=request.method if request.method in _METHODS else "other",
+            route=request.url_rule.rule if request.url_rule else "unmatched",
+            status=response.status_code,
+            duration_ms=round((time.perf_counter() - g.started) * 1000, 2),
+            **fields,
+            **({"fault": fault} if fault else {}),
+        )
+        return response
+
+    app.before_request(start)
+    app.after_request(finish)
+
+
+def where_raised(error: BaseException) -> str:
+    """Type and code line of an exception, such as ``KeyError at engine/tier.py:41``; never its message."""
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(_PACKAGE)
+    ]
+    at = f" at {Path(frames[-1].filename).relative_to(_PACKAGE)}:{frames[-1].lineno}" if frames else ""
+    return type(error).__name__ + at

@@ -1,0 +1,77 @@
+"""The production server: gunicorn with threads, set up here so that `legcramp serve` needs no other file.
+
+Workers are forked after the rules are loaded and frozen: they share that memory, and the garbage collector never
+walks it. Threads are for clients that send slowly; the work itself is one core a worker.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from typing import Any
+
+import msgspec
+from flask import Flask
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+
+from cds_service.web.app import create_app
+from cds_service.web.config import WebConfig, config_from
+
+KEEP_ALIVE_SECONDS = 75
+"""Longer than the 60 s after which common proxies drop an idle connection: the proxy then closes first, not we."""
+
+
+class _Server(BaseApplication):  # type: ignore[misc]
+    def __init__(self, app: Flask, options: dict[str, Any]) -> None:
+        self._app = app
+        self._options = options
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        return self._app
+
+
+def serve(
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    workers: int | None = None,
+    threads: int | None = None,
+    config: WebConfig | None = None,
+) -> None:
+    """Serves until stopped. Raises `BadConfiguration` or the rules loader's error before anything listens."""
+    config = config if config is not None else config_from()
+    app = create_app(config)
+    gc.collect()
+    gc.freeze()
+    _Server(app, options(host, port, workers or config.workers, threads or config.threads)).run()
+
+
+def options(host: str, port: int, workers: int, threads: int) -> dict[str, Any]:
+    """gunicorn's settings; named here where they differ from its own."""
+    return {
+        "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        "workers": workers or os.cpu_count() or 1,
+        "worker_class": "gthread",
+        "threads": threads,
+        "preload_app": True,
+        "keepalive": KEEP_ALIVE_SECONDS,
+        "timeout": 30,
+        "graceful_timeout": 20,
+        # heartbeat files on a disk stall workers; memory does not
+        "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: S108
+        "loglevel": "warning",
+        "accesslog": None,
+        "control_socket_disable": True,
+        "when_ready": _say_ready,
+    }
+
+
+def _say_ready(server: Any) -> None:
+    addresses = [str(listener) for listener in server.LISTENERS]
+    sys.stdout.buffer.write(msgspec.json.encode({"event": "listening", "addresses": addresses}) + b"\n")
+    sys.stdout.buffer.flush()
