@@ -1,0 +1,91 @@
+"""What one evaluation carries along: the facts, indexed, and what the criteria matched, bound and missed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import date, datetime
+from typing import Any, Literal
+
+from cds_service.engine.model import Finding, TierResult
+from cds_service.facts.model import Condition, DataGap, Facts, Ingredient, Measurement, Medication, Procedure
+from cds_service.settings import Settings
+
+Reading = Literal["surely", "bands", "cautiously"]
+"""How facts are read: *surely* (when, unless, points), *bands* (surely, but drugs cautiously), *cautiously* (gates)."""
+
+Binding = Any
+"""A matched Measurement, a Condition, or a tuple of (Medication, Ingredient) pairs."""
+
+MedicationMatch = tuple[Medication, Ingredient]
+
+
+class Context:
+    """The state of one `assess` call. Mutable, never shared, never outlives the call."""
+
+    __slots__ = (
+        "allergy_sets",
+        "bound",
+        "conditions",
+        "derived",
+        "evidence",
+        "facts",
+        "findings",
+        "medications",
+        "missing",
+        "now",
+        "procedures",
+        "quiet",
+        "remembered",
+        "results",
+        "settings",
+        "shown",
+        "tier",
+    )
+
+    def __init__(self, facts: Facts, settings: Settings) -> None:
+        self.facts = facts
+        self.settings = settings
+        self.now: datetime = facts.now
+        self.results: dict[str, tuple[Measurement, ...]] = dict(facts.results)
+        self.medications: defaultdict[str, list[MedicationMatch]] = defaultdict(list)
+        for medication in facts.medications:
+            for ingredient in medication.ingredients:
+                for set_id in ingredient.sets:
+                    self.medications[set_id].append((medication, ingredient))
+        self.conditions: defaultdict[str, list[Condition]] = defaultdict(list)
+        for condition in facts.conditions:
+            for set_id in condition.sets:
+                self.conditions[set_id].append(condition)
+        self.procedures: defaultdict[str, list[Procedure]] = defaultdict(list)
+        for procedure in facts.procedures:
+            for set_id in procedure.sets:
+                self.procedures[set_id].append(procedure)
+        self.allergy_sets = {set_id for allergy in facts.allergies for set_id in allergy.sets}
+        self.remembered: dict[tuple[str, Reading], tuple[int, tuple[Any, ...], frozenset[str]]] = {}
+        self.derived: set[str] = set()
+        self.findings: dict[str, Finding] = {}
+        self.tier: TierResult | None = None
+        self.quiet = True
+        self.shown: set[str] = set()
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what the last rule bound, matched and missed."""
+        self.bound: dict[str, Binding] = {}
+        self.evidence: list[Any] = []
+        self.missing: set[str] = set()
+
+    def age_range(self) -> tuple[int, int] | None:
+        """The youngest and the oldest age in completed years, or None without a birth date."""
+        patient = self.facts.patient
+        if patient.born_earliest is None or patient.born_latest is None:
+            return None
+        today = self.now.astimezone(self.settings.zone).date()
+        return _years(patient.born_latest, today), _years(patient.born_earliest, today)
+
+    def gap_texts(self) -> tuple[DataGap, ...]:
+        return self.facts.gaps
+
+
+def _years(born: date, today: date) -> int:
+    return today.year - born.year - ((today.month, today.day) < (born.month, born.day))

@@ -1,0 +1,123 @@
+"""Derived measurements: a series made of several, in an order of preference, with published equations.
+
+A reported value speaks for its sample; the service computes one only where no reported value lies within a day of it,
+so that nothing is computed twice and a reported value is never contradicted by our own arithmetic. What could not be
+read stays in the series as unreadable, because it closes gates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import msgspec
+
+from cds_service.engine.context import Context
+from cds_service.facts.equations import albumin_corrected_calcium, ckd_epi_2021
+from cds_service.facts.model import Measurement
+
+Equation = Callable[[Context, str, Sequence[Measurement], Sequence[Measurement]], list[Measurement]]
+
+
+class DerivedMeasurement(msgspec.Struct, frozen=True):
+    """`measurement` is the analyte whose reported results are completed by `equation` over `sources`."""
+
+    measurement: str
+    equation: str
+    sources: tuple[str, ...]
+    apart: timedelta = timedelta(days=1)
+    """A computed value counts only when no reported one lies this close to it."""
+
+
+def complete(context: Context, derived: DerivedMeasurement) -> None:
+    """Replace the series of the derived measurement in `context.results` by the completed one."""
+    first, *rest = (context.results.get(source, ()) for source in derived.sources)
+    if not first:
+        return
+    reported = context.results.get(derived.measurement, ())
+    speaking = [result.at for result in reported if result.usable and result.at is not None]
+    computed = EQUATIONS[derived.equation](context, derived.measurement, first, rest[0] if rest else ())
+    kept = [
+        result
+        for result in computed
+        if result.at is None or not any(abs(result.at - at) <= derived.apart for at in speaking)
+    ]
+    context.results[derived.measurement] = _newest_first([*reported, *kept])
+
+
+def _newest_first(results: Iterable[Measurement]) -> tuple[Measurement, ...]:
+    return tuple(
+        sorted(results, key=lambda r: (r.at is None, r.at or datetime.min, r.problem is None, r.reference), reverse=True)
+    )
+
+
+def _unreadable(source: Measurement, analyte: str) -> Measurement:
+    return msgspec.structs.replace(source, analyte=analyte, value=None, low=None, high=None, family="", unit="")
+
+
+def _egfr(context: Context, analyte: str, creatinine: Sequence[Measurement], _: Sequence[Measurement]) -> list[Measurement]:
+    patient = context.facts.patient
+    computed: list[Measurement] = []
+    for source in creatinine:
+        if source.problem is not None or source.at is None:
+            computed.append(_unreadable(source, analyte))
+            continue
+        if patient.born_earliest is None:
+            continue
+        # unknown sex: the lower of both; partial birth date: the oldest possible age (0.2)
+        age = (source.at.date() - patient.born_earliest).days // Decimal("365.25")
+        sexes = (patient.sex,) if patient.sex else ("female", "male")
+
+        def estimate(value: Decimal | None, family: str = source.family, age: Decimal = age) -> Decimal | None:
+            if value is None or value <= 0:
+                return None
+            return min(ckd_epi_2021(value, family, int(age), sex) for sex in sexes)  # noqa: B023
+
+        low, high = estimate(source.high), estimate(source.low)
+        computed.append(
+            msgspec.structs.replace(
+                source,
+                analyte=analyte,
+                family="mL/min/{1.73_m2}",
+                unit="mL/min/{1.73_m2}",
+                low=low,
+                high=high,
+                low_open=source.high_open,
+                high_open=source.low_open,
+                value=low if low == high else None,
+                estimated="CKD-EPI 2021",
+            )
+        )
+    return computed
+
+
+def _corrected_calcium(
+    context: Context, analyte: str, totals: Sequence[Measurement], albumins: Sequence[Measurement]
+) -> list[Measurement]:
+    computed: list[Measurement] = []
+    for total in totals:
+        if total.problem is not None or total.at is None:
+            computed.append(_unreadable(total, analyte))
+            continue
+        albumin = _nearest(albumins, total.at, timedelta(days=7))
+        if albumin is None or albumin.low is None or albumin.low != albumin.high or total.low is None:
+            continue
+        corrected = albumin_corrected_calcium(total.low, total.family, albumin.low, albumin.family)
+        if corrected is None or total.low != total.high:
+            continue
+        computed.append(
+            msgspec.structs.replace(
+                total, analyte=analyte, low=corrected, high=corrected, value=corrected, estimated="albumin-corrected"
+            )
+        )
+    return computed
+
+
+def _nearest(results: Iterable[Measurement], at: datetime, within: timedelta) -> Measurement | None:
+    near = [r for r in results if r.usable and not r.preliminary and r.at is not None and abs(r.at - at) <= within]
+    return min(near, key=lambda r: (abs(r.at - at), r.reference), default=None)  # type: ignore[operator]
+
+
+EQUATIONS: dict[str, Equation] = {"ckd-epi-2021": _egfr, "albumin-corrected-calcium": _corrected_calcium}
+"""The published equations by the name a facts file uses."""

@@ -1,0 +1,107 @@
+"""Facts in, Findings out, layer by layer: derived measurements, rules in order of reference, mode, tier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cds_service.engine.context import Context
+from cds_service.engine.criteria import is_unchanged_renewal
+from cds_service.engine.derived import complete
+from cds_service.engine.loader import Knowledge
+from cds_service.engine.model import INDICATORS, Band, Finding, Indicator, Rule
+from cds_service.engine.verdicts import NAMES, NO, UNKNOWN, YES
+from cds_service.facts.model import Measurement
+
+
+
+def evaluate_findings(context: Context, knowledge: Knowledge, names: Mapping[str, str]) -> None:
+    """Fill `context.findings`, `context.quiet` and `context.tier`. `names` maps analytes to display names."""
+    for derived in knowledge.derived:
+        complete(context, derived)
+    for rule in knowledge.active_rules:
+        if rule.kind == "finding":
+            context.findings[rule.id] = evaluate_rule(context, rule)
+    context.begin()
+    symptoms = knowledge.vocabulary.facts[knowledge.output["symptoms"]]["surely"]
+    context.quiet = symptoms(context) != YES
+    if knowledge.tier is not None:
+        context.tier = knowledge.tier.count(context, context.findings, names)
+
+
+def evaluate_rule(context: Context, rule: Rule) -> Finding:
+    """One rule on one patient."""
+    context.begin()
+    verdict = rule.when(context)
+    if verdict != YES:
+        return Finding(rule, NAMES[verdict], missing=_missing(context) if verdict == UNKNOWN else ())
+    mark = len(context.evidence)
+    for unless in rule.unless:
+        quiet = unless.test(context)
+        del context.evidence[mark:]
+        if quiet == YES:
+            return Finding(rule, "yes", silenced=unless.because or "does not apply", evidence=tuple(context.evidence))
+    band = _band(context, rule)
+    if band is None:
+        return Finding(rule, NAMES[NO])
+    indicator: Indicator | None = band.indicator
+    lowered = _is_past_window(context, rule)
+    if lowered:
+        indicator = _one_lower(band.indicator)
+    if indicator == "info" and _only_unchanged_renewals(context, rule):
+        indicator = None
+    return Finding(
+        rule,
+        "yes",
+        band=band.id,
+        indicator=indicator,
+        points=0 if lowered else band.points,
+        lowered=lowered,
+        bound=context.bound,
+        evidence=tuple(dict.fromkeys(context.evidence)),
+        missing=_missing(context),
+        summary=band.summary or rule.card.summary or rule.card.part,
+        note=band.note,
+        offers=rule.offers if band.offers is None else band.offers,
+        override_reasons=tuple(r for r in rule.override_reasons if r not in band.drop_override),
+    )
+
+
+def _band(context: Context, rule: Rule) -> Band | None:
+    """The first band that is certain; an unknown one is passed over (a gate would do the opposite)."""
+    for band in rule.bands:
+        mark = len(context.evidence)
+        if band.test is None or band.test(context) == YES:
+            return band
+        del context.evidence[mark:]
+    return None
+
+
+def _is_past_window(context: Context, rule: Rule) -> bool:
+    if rule.window is None:
+        return False
+    bound = context.bound.get(rule.window.of)
+    return isinstance(bound, Measurement) and bound.at is not None and context.now - bound.at > rule.window.full
+
+
+def _one_lower(indicator: Indicator) -> Indicator | None:
+    rank = INDICATORS.index(indicator)
+    return INDICATORS[rank - 1] if rank else None
+
+
+def _only_unchanged_renewals(context: Context, rule: Rule) -> bool:
+    """Whether every draft the finding is about merely renews a current order (0.7)."""
+    drafts = context.bound.get("draft")
+    if not isinstance(drafts, tuple) or not drafts:
+        return False
+    return all(
+        any(
+            is_unchanged_renewal(context, medication, ingredient.id, match)
+            for match in context.medications.get(ingredient.id, ())
+            if match[0].safety
+        )
+        for medication, ingredient in drafts
+    )
+
+
+def _missing(context: Context) -> tuple[str, ...]:
+    return tuple(sorted(context.missing))

@@ -1,0 +1,194 @@
+"""Reading a series of results three-valued: surely for warnings, cautiously for gates.
+
+*Surely*: the newest usable final result that can answer decides; one that cannot (`>3.0` asked about 3.5) leaves the
+older exact one in force. *Cautiously*: everything at least as new as the deciding result counts, so that a newer
+unreadable, open-ended, preliminary or contradicting result makes the answer unknown. Both get the results newest
+first. Source: sections 0.5 and P1 of the clinical knowledge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from cds_service.engine.verdicts import NO, UNKNOWN, YES, Verdict
+from cds_service.facts.model import Measurement
+
+Question = Callable[[Measurement], Verdict]
+Answer = tuple[Verdict, Measurement | None]
+
+
+def read_surely(
+    results: Iterable[Measurement], question: Question, since: datetime | None, preliminary_counts: bool
+) -> Answer:
+    """The verdict of the results in force, and the result that gave it."""
+    spanning: Measurement | None = None
+    for result in results:
+        if result.problem is not None or result.at is None:
+            continue
+        if since is not None and result.at < since:
+            break
+        if result.preliminary:
+            # a preliminary result may raise a warning but never hides the final one behind it
+            if preliminary_counts and question(result) == YES:
+                return YES, result
+            continue
+        if since is not None and result.at_earliest is not None and result.at_earliest < since:
+            spanning = result
+            continue
+        verdict = question(result)
+        if verdict != UNKNOWN:
+            return verdict, result
+        spanning = spanning or result
+    return (NO, None) if spanning is None else (UNKNOWN, spanning)
+
+
+def read_cautiously(results: Iterable[Measurement], question: Question, since: datetime | None) -> Answer:
+    """The verdict of every result that may be the current one: unknown as soon as they disagree."""
+    verdicts: list[Verdict] = []
+    deciding: Measurement | None = None
+    unreadable: list[datetime | None] = []
+    for result in results:
+        if result.problem is not None or result.at is None:
+            unreadable.append(result.at)
+            continue
+        if deciding is not None and result.at < _at(deciding):
+            break
+        if since is not None and result.at < since:
+            break
+        if since is not None and result.at_earliest is not None and result.at_earliest < since:
+            verdicts.append(UNKNOWN)
+            continue
+        verdict = question(result)
+        verdicts.append(verdict)
+        if verdict != UNKNOWN and not result.preliminary and deciding is None:
+            deciding = result
+    newest = None if deciding is None else deciding.at
+    if any(at is None or newest is None or at > newest for at in unreadable if at is None or not since or at >= since):
+        verdicts.append(UNKNOWN)
+    if not verdicts:
+        return NO, None
+    return (verdicts[0] if min(verdicts) == max(verdicts) else UNKNOWN), deciding
+
+
+def usable(results: Iterable[Measurement]) -> list[Measurement]:
+    """Usable final results, newest first."""
+    return [r for r in results if r.problem is None and r.at is not None and not r.preliminary]
+
+
+def exact(result: Measurement) -> bool:
+    return result.low is not None and result.low == result.high
+
+
+def is_doubtful(results: Sequence[Measurement], conflicting: bool) -> Answer:
+    """Yes when the newest word on an analyte cannot be relied on.
+
+    Unusable or preliminary results as new as the newest usable one, an open-ended or hemolyzed newest result, or a
+    conflict between the two newest. No result at all is not doubtful.
+    """
+    final = usable(results)
+    newest = final[0] if final else None
+    for result in results:
+        if result is newest:
+            continue
+        if newest is not None and result.at is not None and result.at < _at(newest):
+            break
+        if result.problem is not None or result.preliminary:
+            return YES, result
+    if newest is None:
+        return NO, None
+    same_sample = [result for result in final if result.at == newest.at]
+    for result in same_sample:
+        if result.hemolyzed or not exact(result):
+            return YES, result
+    return (YES, newest) if conflicting else (NO, None)
+
+
+def conflict(
+    results: Iterable[Measurement], within: timedelta, apart: timedelta, by: dict[str, Decimal], now: datetime
+) -> tuple[Verdict, tuple[Measurement, ...]]:
+    """Whether the two newest exact results, both within `within`, lie `apart` or less apart and differ by `by`."""
+    final = [result for result in usable(results) if exact(result)]
+    pair = final[:2]
+    if len(final) > 2:
+        # equal instants have no order: the pair that differs most is the honest one
+        tied = [result for result in final if result.at == pair[1].at]
+        pair = [pair[0], max(tied, key=lambda r: (abs(_low(r) - _low(pair[0])), r.reference))]
+    if len(pair) < 2 or pair[0].family != pair[1].family:
+        return NO, ()
+    newer, older = pair
+    if _at(newer) - _at(older) > apart or now - _at(older) > within:
+        return NO, ()
+    return (YES, (newer, older)) if abs(_low(newer) - _low(older)) >= by[newer.family] else (NO, ())
+
+
+def unreadable_extreme(
+    results: Iterable[Measurement], looks_extreme: Callable[[Decimal], bool], since: datetime, now: datetime
+) -> Answer:
+    """Yes when a number that cannot be read safely, newer than the newest usable result, would be extreme.
+
+    Only a number of a valueQuantity counts (0.5.9), never a string, and only one dated between `since` and tomorrow.
+    """
+    for result in results:
+        if result.problem is None and not result.preliminary:
+            break
+        at = result.at
+        if result.problem is None or result.value is None or at is None or at > now + timedelta(hours=24):
+            continue
+        if at >= since and looks_extreme(result.value):
+            return YES, result
+    return NO, None
+
+
+def rise(
+    results: Sequence[Measurement],
+    newest_within: timedelta,
+    before: timedelta,
+    rose: Callable[[Measurement, Measurement], bool],
+    now: datetime,
+    cautious: bool,
+) -> tuple[Verdict, tuple[Measurement, ...]]:
+    """Whether the newest result, no older than `newest_within`, rose above the lowest of the time `before` it."""
+    considered = [r for r in results if r.at is not None and r.problem is None and (cautious or not r.preliminary)]
+    if cautious and results and (results[0].problem is not None) and (not considered or results[0].at is None):
+        return UNKNOWN, ()
+    if cautious and results and results[0].problem is not None and _at(results[0]) > _at(considered[0]):
+        if now - _at(results[0]) <= newest_within:
+            return UNKNOWN, ()
+    for newest in considered:
+        if _at(newest) < _at(considered[0]) and not (cautious and considered[0].preliminary):
+            break
+        if now - _at(newest) > newest_within or newest.low is None:
+            continue
+        for earlier in considered:
+            if earlier is newest or _at(earlier) > _at(newest) or _at(newest) - _at(earlier) > before:
+                continue
+            if rose(newest, earlier):
+                return YES, (newest, earlier)
+        if not newest.preliminary:
+            break
+    return NO, ()
+
+
+def persists(
+    results: Iterable[Measurement], question: Question, apart: timedelta
+) -> tuple[Verdict, tuple[Measurement, ...]]:
+    """Whether the newest usable result and one at least `apart` earlier both pass."""
+    final = usable(results)
+    if not final or question(final[0]) != YES:
+        return NO, ()
+    for earlier in final[1:]:
+        if _at(final[0]) - _at(earlier) >= apart and question(earlier) == YES:
+            return YES, (final[0], earlier)
+    return NO, ()
+
+
+def _at(result: Measurement) -> datetime:
+    assert result.at is not None  # only dated results reach the comparisons above
+    return result.at
+
+
+def _low(result: Measurement) -> Decimal:
+    assert result.low is not None  # only exact results reach the comparisons above
+    return result.low

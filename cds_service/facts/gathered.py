@@ -1,0 +1,128 @@
+"""What one assessment is about: the hook, its context, the resources supplied, and what was not supplied."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from cds_service.facts.model import DataGap, ResourceKind
+from cds_service.facts.reading import HookRequest
+from cds_service.facts.wire import Bundle, Patient, Resource
+
+_REFERENCE = re.compile(r"(?:^|/)([A-Z][A-Za-z]+)/([A-Za-z0-9.\-]+)(?:/_history/[^/]*)?$")
+
+
+class Gathered(msgspec.Struct, frozen=True):
+    """All that `assess` gets to see of a patient.
+
+    `patient_id` is the bare id ("" when nobody was named). `resources` is flat: Bundles are opened, their resources
+    stand beside each other. `by_url` finds a resource by a `fullUrl` that is no `Type/id` (``urn:uuid:...``).
+    `drafts` are the draft orders of an order hook; `selections` holds ``Type/id``, or is None on hooks without
+    selections. `not_supplied` and `incomplete` hold `ResourceKind` names.
+    """
+
+    hook: str
+    patient_id: str
+    user_id: str | None = None
+    encounter_id: str | None = None
+    resources: tuple[Resource, ...] = ()
+    drafts: tuple[Resource, ...] = ()
+    selections: frozenset[str] | None = None
+    not_supplied: frozenset[ResourceKind] = frozenset()
+    incomplete: frozenset[ResourceKind] = frozenset()
+    gaps: tuple[DataGap, ...] = ()
+    by_url: dict[str, Resource] = {}
+
+
+def type_and_id(reference: str | None) -> tuple[str, str] | None:
+    """``("Patient", "1")`` of a relative, absolute or versioned reference; None for any other form."""
+    found = _REFERENCE.search(reference) if reference else None
+    return (found[1], found[2]) if found else None
+
+
+def bare_id(reference: str | None) -> str:
+    """The id of ``1``, ``Patient/1`` or ``https://ehr/fhir/Patient/1``; "" when there is none."""
+    if not reference:
+        return ""
+    found = type_and_id(reference.strip())
+    return found[1] if found else reference.strip()
+
+
+def open_bundles(resources: Iterable[Resource | None], by_url: dict[str, Resource]) -> Iterator[Resource]:
+    """Every resource in `resources`, Bundles opened to any depth; fills `by_url` with what only a URL can name."""
+    for resource in resources:
+        if resource is None:
+            continue
+        if type(resource) is not Bundle:
+            yield resource
+            continue
+        waiting = [iter(resource.entry)]
+        while waiting:
+            for entry in waiting[-1]:
+                inner = entry.resource
+                if inner is None:
+                    continue
+                if type(inner) is Bundle:
+                    waiting.append(iter(inner.entry))
+                    break
+                url = entry.fullUrl
+                if url is not None and url.startswith("urn:"):
+                    by_url[url] = inner
+                yield inner
+            else:
+                waiting.pop()
+
+
+def gathered_from_bundle(
+    resources: Iterable[Resource], hook: str = "patient-view", drafts: Iterable[Resource] = ()
+) -> Gathered:
+    """Gathers a bare Bundle (or several): everything counts as supplied, the patient is the one in it.
+
+    With several Patients in it the patient is unknown: `patient_id` stays empty, and `build_facts` names the gap.
+    """
+    by_url: dict[str, Resource] = {}
+    flat = tuple(open_bundles(resources, by_url))
+    ids = {resource.id for resource in flat if isinstance(resource, Patient)}
+    only = next(iter(ids)) if len(ids) == 1 else None
+    return Gathered(
+        hook=hook,
+        patient_id=only or "",
+        resources=flat,
+        drafts=tuple(open_bundles(drafts, by_url)),
+        by_url=by_url,
+    )
+
+
+def gathered_from_request(
+    request: HookRequest,
+    resources: Iterable[Resource | None],
+    not_supplied: frozenset[ResourceKind] = frozenset(),
+    incomplete: frozenset[ResourceKind] = frozenset(),
+    gaps: tuple[DataGap, ...] = (),
+) -> Gathered:
+    """Gathers a hook request: `resources` are the prefetched and fetched values, Bundles or not, in any order."""
+    context = request.context
+    by_url: dict[str, Resource] = {}
+    flat = tuple(open_bundles(resources, by_url))
+    drafts: tuple[Resource, ...] = ()
+    selections: frozenset[str] | None = None
+    if context is not None:
+        drafts = tuple(open_bundles((context.draftOrders, context.medications), by_url))
+        if context.selections is not None:
+            named = (type_and_id(one) for one in context.selections)
+            selections = frozenset("/".join(one) for one in named if one is not None)
+    return Gathered(
+        hook=request.hook or "",
+        patient_id=bare_id(context.patientId) if context else "",
+        user_id=context.userId if context else None,
+        encounter_id=(bare_id(context.encounterId) or None) if context else None,
+        resources=flat,
+        drafts=drafts,
+        selections=selections,
+        not_supplied=not_supplied,
+        incomplete=incomplete,
+        gaps=gaps,
+        by_url=by_url,
+    )
