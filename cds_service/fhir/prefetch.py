@@ -167,7 +167,6 @@ class _Ledger:
 
     def __init__(self) -> None:
         self.resources: list[Resource] = []
-        self.has_patient = False
         self.supplied: set[ResourceKind] = set()
         self.failed: set[ResourceKind] = set()
         self.incomplete: set[ResourceKind] = set()
@@ -190,15 +189,17 @@ def gather(request: HookRequest, max_resources: int = MAX_RESOURCES) -> Gathered
         _read(ledger, _KNOWN.get(key), value)
     if "patient" not in ledger.supplied:
         raise RequiredDataMissing(("patient",))
-    if not ledger.has_patient:
+    gathered = gathered_from_request(request, ledger.resources)
+    ids = {resource.id for resource in gathered.resources if type(resource) is Patient}
+    if not ids & {gathered.patient_id, None}:
+        # the key was answered, so this is no 412: with null, with nothing, or with another patient
         ledger.supplied.discard("patient")
     not_supplied = _KINDS - ledger.supplied
-    gathered = gathered_from_request(
-        request,
-        ledger.resources,
-        not_supplied,
-        frozenset(ledger.incomplete | (ledger.failed & ledger.supplied)),
-        (*_unsupplied(not_supplied - ledger.failed), *ledger.gaps),
+    gathered = msgspec.structs.replace(
+        gathered,
+        not_supplied=not_supplied,
+        incomplete=frozenset(ledger.incomplete | (ledger.failed & ledger.supplied)),
+        gaps=(*_unsupplied(not_supplied - ledger.failed), *ledger.gaps),
     )
     if len(gathered.resources) + len(gathered.drafts) > max_resources:
         raise TooManyResources(max_resources)
@@ -243,7 +244,6 @@ def _kinds(query: Query | None, value: Resource | None, found: set[ResourceKind]
 
 def _note_supplied(ledger: _Ledger, query: Query | None, kinds: set[ResourceKind], found: set[ResourceKind]) -> None:
     if "patient" in found:
-        ledger.has_patient = True
         ledger.supplied.add("patient")
     if query is None or not query.supplement:
         ledger.supplied |= kinds
