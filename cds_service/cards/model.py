@@ -26,12 +26,10 @@ class Source(msgspec.Struct, frozen=True, omit_defaults=True):
     icon: str = ""
 
 
-class Link(msgspec.Struct, frozen=True, tag=False):
+class Link(msgspec.Struct, frozen=True):
     label: str
     url: str
     type: Literal["absolute", "smart"] = "absolute"
-
-    # `type` is required by the specification and must be written out even when it is the default
 
 
 class Action(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):

@@ -344,7 +344,9 @@ def _amount_filter(compiler: Compiler, node: Node, key: str, path: Path_) -> Med
         amount = None if dose is None or dose.unit != unit else dose.a_day if key == "daily_amount" else dose.each
         if amount is None:
             return UNKNOWN
-        point = Measurement(reference="", analyte="", sets=frozenset(), at=None, at_earliest=None, low=amount, high=amount)
+        point = Measurement(
+            reference="", analyte="", sets=frozenset(), at=None, at_earliest=None, low=amount, high=amount
+        )
         return compare(point, limit)
 
     return matches
@@ -507,7 +509,9 @@ def _no_result(compiler: Compiler, node: Any, path: Path_, reading: Reading, out
 
 def _doubtful(compiler: Compiler, node: Any, path: Path_, reading: Reading, _: Node) -> Test:
     analyte = compiler.analyte(node["in"], (*path, "in"))
-    conflict = _conflict(compiler, node["conflict"] | {"in": analyte}, path, reading, {}) if "conflict" in node else None
+    conflict = (
+        _conflict(compiler, node["conflict"] | {"in": analyte}, path, reading, {}) if "conflict" in node else None
+    )
 
     def answer(context: Context) -> Verdict:
         mark = len(context.evidence)

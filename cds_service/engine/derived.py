@@ -47,16 +47,21 @@ def complete(context: Context, derived: DerivedMeasurement) -> None:
 
 
 def _newest_first(results: Iterable[Measurement]) -> tuple[Measurement, ...]:
-    return tuple(
-        sorted(results, key=lambda r: (r.at is None, r.at or datetime.min, r.problem is None, r.reference), reverse=True)
-    )
+    return tuple(sorted(results, key=_recency, reverse=True))
+
+
+def _recency(result: Measurement) -> tuple[bool, float, bool, str]:
+    at = result.at
+    return at is None, at.timestamp() if at else 0.0, result.problem is None, result.reference
 
 
 def _unreadable(source: Measurement, analyte: str) -> Measurement:
     return msgspec.structs.replace(source, analyte=analyte, value=None, low=None, high=None, family="", unit="")
 
 
-def _egfr(context: Context, analyte: str, creatinine: Sequence[Measurement], _: Sequence[Measurement]) -> list[Measurement]:
+def _egfr(
+    context: Context, analyte: str, creatinine: Sequence[Measurement], _: Sequence[Measurement]
+) -> list[Measurement]:
     patient = context.facts.patient
     computed: list[Measurement] = []
     for source in creatinine:
@@ -69,12 +74,7 @@ def _egfr(context: Context, analyte: str, creatinine: Sequence[Measurement], _: 
         age = (source.at.date() - patient.born_earliest).days // Decimal("365.25")
         sexes = (patient.sex,) if patient.sex else ("female", "male")
 
-        def estimate(value: Decimal | None, family: str = source.family, age: Decimal = age) -> Decimal | None:
-            if value is None or value <= 0:
-                return None
-            return min(ckd_epi_2021(value, family, int(age), sex) for sex in sexes)  # noqa: B023
-
-        low, high = estimate(source.high), estimate(source.low)
+        low, high = (_lowest_rate(value, source.family, int(age), sexes) for value in (source.high, source.low))
         computed.append(
             msgspec.structs.replace(
                 source,
@@ -90,6 +90,12 @@ def _egfr(context: Context, analyte: str, creatinine: Sequence[Measurement], _: 
             )
         )
     return computed
+
+
+def _lowest_rate(creatinine: Decimal | None, family: str, age: int, sexes: Iterable[str]) -> Decimal | None:
+    if creatinine is None or creatinine <= 0:
+        return None
+    return min(ckd_epi_2021(creatinine, family, age, sex) for sex in sexes)
 
 
 def _corrected_calcium(

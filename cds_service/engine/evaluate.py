@@ -13,7 +13,6 @@ from cds_service.engine.verdicts import NAMES, NO, UNKNOWN, YES
 from cds_service.facts.model import Measurement
 
 
-
 def evaluate_findings(context: Context, knowledge: Knowledge, names: Mapping[str, str]) -> None:
     """Fill `context.findings`, `context.quiet` and `context.tier`. `names` maps analytes to display names."""
     for derived in knowledge.derived:

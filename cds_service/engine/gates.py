@@ -17,10 +17,13 @@ def decide(context: Context, gate: Gate) -> Decision:
         verdict = YES if row.test is None else row.test(context)
         if verdict == NO:
             continue
-        bound = dict(context.bound)
+        bound, evidence = context.bound, tuple(dict.fromkeys(context.evidence))
+        unknown = verdict == UNKNOWN
         if row.allow is None:
-            return Decision(gate.id, row.id, row.forbid, offers=row.offers, unknown=verdict == UNKNOWN, bound=bound)
-        if verdict == UNKNOWN:
+            return Decision(
+                gate.id, row.id, row.forbid, offers=row.offers, unknown=unknown, bound=bound, evidence=evidence
+            )
+        if unknown:
             return Decision(gate.id, row.id, "What this dose depends on is not known", unknown=True, bound=bound)
         draft: dict[str, Any] = dict(row.allow)
         for name, rows in gate.then.items():
@@ -28,7 +31,7 @@ def decide(context: Context, gate: Gate) -> Decision:
             if chosen is not None:
                 draft |= {"order": chosen["order"]} if name == "form" else {name: chosen}
         advice = tuple(str(value["text"]) for value in _all(context, gate.advice))
-        return Decision(gate.id, row.id, draft=draft, advice=advice, bound=bound)
+        return Decision(gate.id, row.id, draft=draft, advice=advice, bound=bound, evidence=evidence)
     return Decision(gate.id, "none", "No row of the table allows it")
 
 

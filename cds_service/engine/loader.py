@@ -8,6 +8,7 @@ schema cannot see (that a value set, a finding or a binding exists) is checked h
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -117,7 +118,9 @@ class _Loading:
     def _named(self, stem: str, document: Document, key: str) -> str:
         name = str(document.data[key])
         if name != stem:
-            self.errors.append(RuleError(document.file, document.line((key,)), f"{key} {name!r} must equal the file name"))
+            self.errors.append(
+                RuleError(document.file, document.line((key,)), f"{key} {name!r} must equal the file name")
+            )
         return name
 
     # -- the parts
@@ -159,7 +162,9 @@ class _Loading:
             ready = [name for name, document in waiting.items() if not (_facts_used(document.data) & waiting.keys())]
             if not ready:
                 name, document = next(iter(waiting.items()))
-                self.errors.append(RuleError(document.file, 1, f"facts refer to each other in a circle: {', '.join(waiting)}"))
+                self.errors.append(
+                    RuleError(document.file, 1, f"facts refer to each other in a circle: {', '.join(waiting)}")
+                )
                 return
             for name in ready:
                 self._fact(name, waiting.pop(name))
@@ -182,7 +187,9 @@ class _Loading:
             return
         for analyte in (data["measurement"], *data["from"]):
             if analyte not in self.vocabulary.analytes:
-                self.errors.append(RuleError(document.file, document.line(("from",)), f"there is no analyte {analyte!r}"))
+                self.errors.append(
+                    RuleError(document.file, document.line(("from",)), f"there is no analyte {analyte!r}")
+                )
         derived = DerivedMeasurement(
             measurement=data["measurement"],
             equation=data["equation"],
@@ -214,18 +221,16 @@ class _Loading:
             except RuleError as error:
                 self.errors.append(error)
         safety = self.folder / "safety"
-        if document := self._document(safety / "patient-gates.yaml", "patient-gates"):
-            self.knowledge.patient_gates = build.compiled_rows(document, self.vocabulary, PatientGate, self.errors)
-        if document := self._document(safety / "sweep.yaml", "sweep"):
-            self.knowledge.sweep = build.compiled_rows(document, self.vocabulary, SweepRow, self.errors)
-        if document := self._document(safety / "critical-freeze.yaml", "freeze"):
-            self.knowledge.freeze = Freeze.from_data(document.data)
+        if gates := self._document(safety / "patient-gates.yaml", "patient-gates"):
+            self.knowledge.patient_gates = build.compiled_rows(gates, self.vocabulary, PatientGate, self.errors)
+        if sweep := self._document(safety / "sweep.yaml", "sweep"):
+            self.knowledge.sweep = build.compiled_rows(sweep, self.vocabulary, SweepRow, self.errors)
+        if freeze := self._document(safety / "critical-freeze.yaml", "freeze"):
+            self.knowledge.freeze = Freeze.from_data(freeze.data)
 
 
 def digest(knowledge: Knowledge, terminology_digest: str) -> str:
     """A short fingerprint of everything that can change an answer: rules, tables and value sets."""
-    import hashlib
-
     payload = digest_bytes([knowledge.sources, terminology_digest])
     return hashlib.sha256(payload).hexdigest()[:16]
 
@@ -240,7 +245,9 @@ def _validator(folder: Path, kind: str) -> Draft202012Validator:
 
 
 def _check_schema(folder: Path, document: Document, kind: str) -> None:
-    errors = sorted(_validator(folder, kind).iter_errors(document.data), key=lambda e: len(e.absolute_path), reverse=True)
+    errors = sorted(
+        _validator(folder, kind).iter_errors(document.data), key=lambda e: len(e.absolute_path), reverse=True
+    )
     for error in errors:
         path = tuple(error.absolute_path)
         if error.validator == "additionalProperties":

@@ -48,7 +48,8 @@ def rule(document: Document, vocabulary: Vocabulary) -> tuple[Rule, set[str]]:
         document.fail((), "give either `bands` or one `indicator`")
     when = compiler.compile(data["when"], ("when",))
     unless = tuple(
-        Unless(compiler.compile(node, ("unless", i)), node.get("because", "")) for i, node in enumerate(data.get("unless", ()))
+        Unless(compiler.compile(node, ("unless", i)), node.get("because", ""))
+        for i, node in enumerate(data.get("unless", ()))
     )
     offers = _offers(compiler, data.get("suggestions", ()), ("suggestions",))
     if "bands" in data:
@@ -64,9 +65,8 @@ def rule(document: Document, vocabulary: Vocabulary) -> tuple[Rule, set[str]]:
         if node["of"] not in compiler.binds:
             document.fail(("window", "of"), f"nothing is bound as {node['of']!r}")
         window = Window(parse_duration(node["full"]), node["of"], node.get("offer") == "tests")
-    if data.get("points") or any(b.points for b in bands):
-        if not data.get("group"):
-            document.fail((), "a rule with points needs the `group` whose cap they fall under")
+    if (data.get("points") or any(b.points for b in bands)) and not data.get("group"):
+        document.fail((), "a rule with points needs the `group` whose cap they fall under")
     _check_templates(document, compiler.binds)
     built = Rule(
         id=data["id"],
@@ -84,7 +84,9 @@ def rule(document: Document, vocabulary: Vocabulary) -> tuple[Rule, set[str]]:
         family=data.get("family", ""),
         in_quiet_mode=data.get("in_quiet_mode", "critical"),
         info_in_quiet_mode=(
-            compiler.compile(data["info_in_quiet_mode"], ("info_in_quiet_mode",)) if "info_in_quiet_mode" in data else None
+            compiler.compile(data["info_in_quiet_mode"], ("info_in_quiet_mode",))
+            if "info_in_quiet_mode" in data
+            else None
         ),
         card=CardText(**data["card"]),
         offers=offers,
@@ -129,7 +131,9 @@ def _offer(compiler: Compiler, node: dict[str, Any], path: Path_) -> Offer:
         priority=node.get("priority", "routine"),
         question=node.get("question", ""),
         test=test,
-        unless_ordered_within=parse_duration(node["unless_ordered_within"]) if "unless_ordered_within" in node else None,
+        unless_ordered_within=parse_duration(node["unless_ordered_within"])
+        if "unless_ordered_within" in node
+        else None,
     )
 
 

@@ -85,6 +85,8 @@ class Window(msgspec.Struct, frozen=True):
 
 class CardText(msgspec.Struct, frozen=True):
     summary: str = ""
+    name: str = ""
+    """How the contributor is called in a list, a template; by default its drugs or the rule's title."""
     part: str = ""
     """The line of this rule inside a summary card."""
     why: str = ""
@@ -120,7 +122,7 @@ class Rule(msgspec.Struct, frozen=True):
     @property
     def topic(self) -> str:
         """`source.topic.code`: alphanumeric and constant for this rule."""
-        return self.id.replace("-", "")
+        return str(self.data.get("topic", self.id)).replace("-", "")
 
     @property
     def order_of(self) -> int:
@@ -166,6 +168,8 @@ class Decision(msgspec.Struct, frozen=True):
     advice: tuple[str, ...] = ()
     unknown: bool = False
     bound: dict[str, Any] = {}
+    evidence: tuple[Any, ...] = ()
+    """The facts on which the deciding row rests."""
 
 
 class Finding(msgspec.Struct, frozen=True):

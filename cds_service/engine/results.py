@@ -150,24 +150,26 @@ def rise(
     cautious: bool,
 ) -> tuple[Verdict, tuple[Measurement, ...]]:
     """Whether the newest result, no older than `newest_within`, rose above the lowest of the time `before` it."""
-    considered = [r for r in results if r.at is not None and r.problem is None and (cautious or not r.preliminary)]
-    if cautious and results and (results[0].problem is not None) and (not considered or results[0].at is None):
+    readable = [r for r in results if r.at is not None and r.problem is None]
+    newest_final = next((result.at for result in readable if not result.preliminary), None)
+    if cautious and any(
+        result.problem is not None
+        and (
+            result.at is None
+            or (now - result.at <= newest_within and (newest_final is None or result.at > newest_final))
+        )
+        for result in results
+    ):
         return UNKNOWN, ()
-    if cautious and results and results[0].problem is not None and _at(results[0]) > _at(considered[0]):
-        if now - _at(results[0]) <= newest_within:
-            return UNKNOWN, ()
+    considered = readable if cautious else [result for result in readable if not result.preliminary]
     for newest in considered:
-        if _at(newest) < _at(considered[0]) and not (cautious and considered[0].preliminary):
+        if newest_final is not None and _at(newest) < newest_final:
             break
-        if now - _at(newest) > newest_within or newest.low is None:
+        if now - _at(newest) > newest_within:
             continue
         for earlier in considered:
-            if earlier is newest or _at(earlier) > _at(newest) or _at(newest) - _at(earlier) > before:
-                continue
-            if rose(newest, earlier):
+            if earlier is not newest and timedelta() <= _at(newest) - _at(earlier) <= before and rose(newest, earlier):
                 return YES, (newest, earlier)
-        if not newest.preliminary:
-            break
     return NO, ()
 
 

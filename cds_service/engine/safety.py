@@ -57,9 +57,7 @@ class Freeze(msgspec.Struct, frozen=True):
         critical = {finding.rule.id for finding in findings if finding.fired and finding.indicator == "critical"}
         if not critical:
             return False
-        return not any(
-            row.gate == gate and rule_id in row.on and critical <= row.tolerated for row in self.exceptions
-        )
+        return not any(row.gate == gate and rule_id in row.on and critical <= row.tolerated for row in self.exceptions)
 
 
 def patient_gate(context: Context, gates: Iterable[PatientGate]) -> dict[str, str]:

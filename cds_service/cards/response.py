@@ -1,0 +1,40 @@
+"""From cards to response bytes: fresh identifiers, then one encoding pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from cds_service.cards.model import Card
+
+NewId = Callable[[], str]
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def stamp(cards: Iterable[Card], new_id: NewId) -> list[Card]:
+    """The cards with a uuid on each card and suggestion and an id on each resource to be created."""
+    replace = msgspec.structs.replace
+    stamped = []
+    for card in cards:
+        suggestions = []
+        for suggestion in card.suggestions:
+            actions = tuple(
+                replace(action, resource={**action.resource, "id": new_id()}) if action.resource else action
+                for action in suggestion.actions
+            )
+            suggestions.append(replace(suggestion, uuid=new_id(), actions=actions))
+        stamped.append(replace(card, uuid=new_id(), suggestions=tuple(suggestions)))
+    return stamped
+
+
+def encode_response(cards: Iterable[Card], new_id: NewId) -> bytes:
+    """`{"cards": [...]}` as JSON. `new_id` returns a fresh lower-case UUID on each call."""
+    return _ENCODER.encode({"cards": stamp(cards, new_id)})
+
+
+def to_builtins(cards: Iterable[Card]) -> list[dict[str, Any]]:
+    """The cards as plain data, as they are: for the command line and for tests."""
+    return list(msgspec.to_builtins(list(cards)))

@@ -1,0 +1,110 @@
+"""Which findings become cards of their own, which fold into the summary card, which stay silent (section 0.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from cds_service.engine.context import Context
+from cds_service.engine.evaluate import evaluate_rule
+from cds_service.engine.loader import Knowledge
+from cds_service.engine.model import INDICATORS, Finding
+from cds_service.engine.verdicts import YES
+
+_ORDER_HOOKS = frozenset({"order-select", "order-sign", "medication-refill"})
+
+
+class Selection(msgspec.Struct):
+    """`cards` are findings with a card each, in rank order. `folded` go into `summary`, or are named in a line."""
+
+    cards: list[Finding] = []
+    folded: list[Finding] = []
+    named_only: list[Finding] = []
+    """Warnings beyond the cap in quiet mode: one line each on the last warning card."""
+    summary: Finding | None = None
+
+
+def select(context: Context, knowledge: Knowledge, only_critical: bool) -> Selection:
+    """Choose what is shown on this hook. Marks what is shown in `context.shown` before asking the summary rules."""
+    hook = context.facts.hook
+    fired = [
+        finding
+        for finding in context.findings.values()
+        if finding.fired and finding.indicator is not None and hook in finding.rule.hooks
+    ]
+    fired.sort(key=_rank)
+    if only_critical:
+        return Selection(cards=[f for f in fired if f.indicator == "critical"])
+    if hook in _ORDER_HOOKS:
+        return Selection(cards=fired)
+    selection = Selection()
+    limits = knowledge.output["cards"]
+    at_most = limits["quiet_warnings_at_most"] if context.quiet else limits["full_warnings_at_most"]
+    warnings = 0
+    infos: list[Finding] = []
+    for finding in fired:
+        if finding.indicator == "critical":
+            selection.cards.append(finding)
+        elif finding.indicator == "info":
+            infos.append(finding)
+        elif context.quiet and finding.rule.in_quiet_mode != "warning":
+            continue
+        elif warnings < at_most:
+            warnings += 1
+            selection.cards.append(finding)
+        elif context.quiet:
+            selection.named_only.append(finding)
+        else:
+            selection.folded.append(finding)
+    context.shown = {str(finding.indicator) for finding in selection.cards}
+    selection.summary = _summary(context, knowledge)
+    if not context.quiet:
+        selection.folded.extend(infos)
+    elif selection.summary is not None:
+        selection.folded = _all_on_this_hook(context)
+    else:
+        selection.cards.extend(f for f in infos if _shows_in_quiet_mode(context, f))
+    return selection
+
+
+def _summary(context: Context, knowledge: Knowledge) -> Finding | None:
+    for rule in knowledge.active_rules:
+        if rule.kind == "summary" and context.facts.hook in rule.hooks:
+            finding = evaluate_rule(context, rule)
+            context.findings[rule.id] = finding
+            if finding.fired:
+                return finding
+    return None
+
+
+def _all_on_this_hook(context: Context) -> list[Finding]:
+    """What the quiet summary card folds in: every finding that fired, silent ones aside."""
+    found = [
+        finding
+        for finding in context.findings.values()
+        if finding.fired
+        and finding.indicator is not None
+        and finding.rule.kind == "finding"
+        and context.facts.hook in finding.rule.hooks
+    ]
+    return sorted(found, key=lambda finding: finding.rule.order_of)
+
+
+def _shows_in_quiet_mode(context: Context, finding: Finding) -> bool:
+    test = finding.rule.info_in_quiet_mode
+    context.begin()
+    return test is not None and test(context) == YES
+
+
+def _rank(finding: Finding) -> tuple[int, int]:
+    assert finding.indicator is not None  # silent findings are not ranked
+    return -INDICATORS.index(finding.indicator), finding.rule.order_of
+
+
+def others(context: Context, shown: Iterable[Finding]) -> list[Finding]:
+    """Contributors with points that no shown card is about, strongest first."""
+    if context.tier is None:
+        return []
+    ids = {finding.rule.id for finding in shown}
+    return [c.finding for c in context.tier.contributors if c.points > 0 and c.finding.rule.id not in ids]

@@ -1,0 +1,124 @@
+"""Fills the wording of rules: `{potassium}`, `{potassium.date}`, `{drug}`. No logic, no words of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime, tzinfo
+from decimal import Decimal
+from typing import Any
+
+from cds_service.engine.model import NoResultSince
+from cds_service.facts.model import Condition, Measurement
+
+SUMMARY_LIMIT = 139
+"""A card summary has fewer than 140 characters."""
+
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)(?:\.([a-z_]+))?\}")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~])")
+
+
+def escape(text: str) -> str:
+    """`text` as literal text of GitHub-Flavored Markdown."""
+    return _MARKDOWN.sub(r"\\\1", text)
+
+
+def day(instant: datetime | None, zone: tzinfo) -> str:
+    """The ISO day of an instant in the configured zone."""
+    return "an unknown date" if instant is None else instant.astimezone(zone).date().isoformat()
+
+
+def number(value: Decimal) -> str:
+    """A decimal as reported, without an exponent."""
+    text = format(value, "f")
+    return text
+
+
+def unit_text(unit: str) -> str:
+    """A UCUM unit as people write it."""
+    return _UNITS.get(unit, unit)
+
+
+_UNITS = {
+    "meq/L": "mEq/L",
+    "meq": "mEq",
+    "mL/min/{1.73_m2}": "mL/min/1.73 m2",
+    "m[IU]/L": "mIU/L",
+    "u[IU]/mL": "uIU/mL",
+    "10*9/L": "x10^9/L",
+    "10*3/uL": "x10^3/uL",
+    "kg/m2": "kg/m2",
+    "[IU]": "IU",
+}
+
+
+def value_text(result: Measurement, number_only: bool = False) -> str:
+    """The value of a result in the unit in which it is compared: `3.2 mmol/L`, `below 2.5 mmol/L`."""
+    low, high = result.low, result.high
+    if result.problem is not None or (low is None and high is None):
+        shown = "unreadable" if result.value is None else number(result.value)
+        return shown if number_only else f"{shown} {unit_text(result.unit)}".strip()
+    if low is not None and low == high:
+        shown = number(round(low, 1) if result.estimated and low == low else low)
+    elif low is None or (low == 0 and high is not None):
+        shown = f"{'<' if result.high_open else '<='}{number(high)}" if high is not None else "?"
+    elif high is None:
+        shown = f"{'>' if result.low_open else '>='}{number(low)}"
+    else:
+        shown = f"{number(low)}-{number(high)}"
+    return shown if number_only else f"{shown} {unit_text(result.family)}".strip()
+
+
+def fill(template: str, bound: Mapping[str, Any], zone: tzinfo, shortest: bool = False) -> str:
+    """`template` with every `{name}` and `{name.attribute}` replaced. `shortest` names only the shortest drug."""
+
+    def replace(match: re.Match[str]) -> str:
+        return _render(bound.get(match[1]), match[2] or "", zone, shortest)
+
+    return _PLACEHOLDER.sub(replace, template)
+
+
+def fill_summary(template: str, bound: Mapping[str, Any], zone: tzinfo) -> str:
+    """The summary of a card, always under 140 characters: the shortest names first, then cut at a word."""
+    text = fill(template, bound, zone)
+    if len(text) > SUMMARY_LIMIT:
+        text = fill(template, bound, zone, shortest=True)
+    if len(text) > SUMMARY_LIMIT:
+        text = text[: SUMMARY_LIMIT - 3].rsplit(" ", 1)[0] + "..."
+    return text[:1].upper() + text[1:]
+
+
+def _render(value: Any, attribute: str, zone: tzinfo, shortest: bool) -> str:
+    match value:
+        case Measurement():
+            if attribute == "date":
+                return day(value.at, zone)
+            if attribute == "unit":
+                return unit_text(value.family)
+            return value_text(value, number_only=attribute == "number")
+        case NoResultSince():
+            if value.latest is None:
+                return "on record"
+            return f"since {day(value.latest.at, zone)}"
+        case Condition():
+            return value.name
+        case tuple():
+            names = drug_names(value)
+            if not names:
+                return "the medicine"
+            return min(names, key=len) if shortest or attribute == "name" else join(names)
+        case None:
+            return "not on record"
+    return str(value)
+
+
+def drug_names(matches: Iterable[Any]) -> list[str]:
+    """The names of the ingredients of (Medication, Ingredient) pairs, each once."""
+    return list(dict.fromkeys(ingredient.name for _, ingredient in matches))
+
+
+def join(words: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
