@@ -1,0 +1,305 @@
+"""The value sets under rules/value-sets: valid, consistent, without forbidden or damaged codes."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from fhir.resources.R4B.valueset import ValueSet
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "rules" / "value-sets"
+BASE = "https://legcramp.example.org/fhir"
+RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
+SNOMED = "http://snomed.info/sct"
+DMD = "https://dmd.nhs.uk"
+LOINC = "http://loinc.org"
+ATC = "http://www.whocc.no/atc"
+ICD10 = "http://hl7.org/fhir/sid/icd-10"
+ICD10CM = "http://hl7.org/fhir/sid/icd-10-cm"
+NDC = "http://hl7.org/fhir/sid/ndc"
+FILES = sorted(FOLDER.glob("*/*.json"))
+
+NAMED_DRUGS = """
+hydrochlorothiazide chlorothiazide bendroflumethiazide methyclothiazide polythiazide hydroflumethiazide trichlormethiazide
+cyclopenthiazide chlorthalidone indapamide metolazone xipamide clopamide clorexolone mefruside quinethazone furosemide
+torsemide bumetanide ethacrynic-acid piretanide azosemide acetazolamide methazolamide topiramate zonisamide spironolactone
+eplerenone finerenone esaxerenone canrenone potassium-canrenoate amiloride triamterene benazepril captopril cilazapril
+enalapril fosinopril imidapril lisinopril moexipril perindopril quinapril ramipril trandolapril zofenopril azilsartan
+candesartan eprosartan irbesartan losartan olmesartan telmisartan valsartan aliskiren sacubitril naproxen ibuprofen
+diclofenac meloxicam indomethacin ketorolac ketoprofen flurbiprofen piroxicam sulindac etodolac nabumetone oxaprozin
+mefenamic-acid dexketoprofen aceclofenac nimesulide tenoxicam lornoxicam tolmetin fenoprofen diflunisal celecoxib
+etoricoxib parecoxib trimethoprim ciclosporin tacrolimus voclosporin heparin enoxaparin dalteparin tinzaparin nadroparin
+bemiparin fondaparinux pentamidine propranolol nadolol carvedilol labetalol sotalol timolol drospirenone ketoconazole
+potassium-chloride potassium-bicarbonate potassium-citrate potassium-gluconate potassium-acetate potassium-phosphate
+potassium-aspartate potassium-salt-substitute magnesium-oxide magnesium-hydroxide magnesium-citrate magnesium-chloride
+magnesium-glycinate magnesium-lactate magnesium-aspartate magnesium-glycerophosphate magnesium-gluconate
+magnesium-sulfate magnesium-trisilicate cisplatin carboplatin cetuximab panitumumab amphotericin-b gentamicin tobramycin
+amikacin foscarnet omeprazole esomeprazole lansoprazole dexlansoprazole pantoprazole rabeprazole vonoprazan amiodarone
+dofetilide dronedarone disopyramide procainamide quinidine methadone haloperidol thioridazine citalopram escitalopram
+donepezil ondansetron clarithromycin erythromycin azithromycin levofloxacin moxifloxacin fluconazole hydroxychloroquine
+domperidone quinine warfarin acenocoumarol phenprocoumon fluindione oxybutynin tolterodine fesoterodine darifenacin
+solifenacin trospium propantheline glycopyrronium hyoscyamine dicycloverine benzatropine trihexyphenidyl clozapine
+amitriptyline digoxin abiraterone liquorice denosumab aluminum-hydroxide magaldrate almagate hydrotalcite
+calcium-carbonate alginic-acid sucralfate cholestyramine colestipol colesevelam activated-charcoal kaolin pectin
+attapulgite smectite sevelamer lanthanum calcium-acetate sucroferric-oxyhydroxide ferric-citrate salmeterol formoterol
+arformoterol vilanterol indacaterol olodaterol bambuterol simvastatin atorvastatin rosuvastatin pravastatin lovastatin
+fluvastatin pitavastatin itraconazole gemfibrozil colchicine diltiazem verapamil iron-sucrose conjugated-estrogens
+raloxifene bazedoxifene ospemifene tamoxifen teriparatide abaloparatide galantamine rivastigmine nifedipine tolvaptan
+imatinib vincristine paclitaxel oxaliplatin clonazepam zolpidem gabapentin pregabalin prednisone prednisolone
+methylprednisolone dexamethasone hydrocortisone fludrocortisone sennosides bisacodyl sodium-picosulfate cascara
+sodium-phosphate insulin metformin lithium levothyroxine menaquinone apixaban rivaroxaban dabigatran edoxaban
+mycophenolic-acid
+""".split()
+
+
+@cache
+def read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def load(id: str) -> dict[str, Any]:
+    (path,) = FOLDER.glob(f"*/{id}.json")
+    return read(path)
+
+
+def includes(resource: dict[str, Any]) -> list[dict[str, Any]]:
+    return resource.get("compose", {}).get("include", [])
+
+
+def concepts(resource: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(item["system"], concept["code"]) for item in includes(resource) for concept in item.get("concept", [])]
+
+
+def prefixes(resource: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(item["system"], one["value"]) for item in includes(resource) for one in item.get("filter", [])]
+
+
+def members(resource: dict[str, Any]) -> list[str]:
+    return [url.rsplit("/", 1)[1] for item in includes(resource) for url in item.get("valueSet", [])]
+
+
+@cache
+def expansion(id: str) -> frozenset[tuple[str, str]]:
+    """Every listed code of a set, of its SNOMED CT file and of its members (prefixes not expanded)."""
+    found = set(concepts(load(id)))
+    beside = FOLDER / "snomed-ct" / f"{id}-snomed-ct.json"
+    if beside.exists():
+        found |= set(concepts(read(beside)))
+    for member in members(load(id)):
+        found |= expansion(member)
+    return frozenset(found)
+
+
+def ingredients(id: str) -> set[str]:
+    found: set[str] = set()
+    for member in members(load(id)):
+        found |= {member} | ingredients(member)
+    return found
+
+
+def snomed_check(code: str) -> bool:
+    """The Verhoeff check digit."""
+    d = [
+        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], [1, 2, 3, 4, 0, 6, 7, 8, 9, 5], [2, 3, 4, 0, 1, 7, 8, 9, 5, 6],
+        [3, 4, 0, 1, 2, 8, 9, 5, 6, 7], [4, 0, 1, 2, 3, 9, 5, 6, 7, 8], [5, 9, 8, 7, 6, 0, 4, 3, 2, 1],
+        [6, 5, 9, 8, 7, 1, 0, 4, 3, 2], [7, 6, 5, 9, 8, 2, 1, 0, 4, 3], [8, 7, 6, 5, 9, 3, 2, 1, 0, 4],
+        [9, 8, 7, 6, 5, 4, 3, 2, 1, 0],
+    ]  # fmt: skip
+    p = [
+        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], [1, 5, 7, 6, 2, 8, 3, 0, 9, 4], [5, 8, 0, 3, 7, 9, 6, 1, 4, 2],
+        [8, 9, 1, 6, 0, 4, 3, 5, 2, 7], [9, 4, 5, 3, 1, 2, 6, 8, 7, 0], [4, 2, 8, 6, 5, 7, 3, 9, 0, 1],
+        [2, 7, 9, 3, 8, 0, 6, 4, 1, 5], [7, 0, 4, 6, 9, 1, 3, 2, 5, 8],
+    ]  # fmt: skip
+    c = 0
+    for i, digit in enumerate(reversed(code)):
+        c = d[c][p[i % 8][int(digit)]]
+    return c == 0
+
+
+def loinc_check(code: str) -> bool:
+    """The mod 10 (Luhn) check digit after the hyphen (answer codes, LA..., count otherwise)."""
+    number, _, check = code.rpartition("-")
+    total = 0
+    for i, digit in enumerate(reversed(number)):
+        double = int(digit) * (2 if i % 2 == 0 else 1)
+        total += double - 9 if double > 9 else double
+    return (10 - total % 10) % 10 == int(check)
+
+
+def test_check_digits_of_known_codes() -> None:
+    assert snomed_check("449918009") and not snomed_check("449918008")
+    assert loinc_check("2823-3") and not loinc_check("2823-4")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_file_is_a_valid_value_set(path: Path) -> None:
+    resource = read(path)
+    ValueSet.model_validate(resource)
+    assert resource["id"] == path.stem
+    assert re.fullmatch(r"[A-Za-z0-9\-.]{1,64}", resource["id"])
+    assert resource["url"] == f"{BASE}/ValueSet/{path.stem}"
+    assert resource["title"] and resource["description"]
+    codes = concepts(resource)
+    assert len(codes) == len(set(codes)), "a code is listed twice"
+    headers = prefixes(resource)
+    assert len(headers) == len(set(headers))
+    assert not set(codes) & set(headers)
+    if codes or headers:
+        assert resource["copyright"]
+    for system, code in headers:
+        assert system in (ICD10CM, ICD10, ATC)
+        pattern = r"[A-Z]\d\d([A-Z]{1,2}(\d\d)?)?" if system == ATC else r"[A-Z]\d[0-9A-Z](\.[0-9A-Z]{1,4})?"
+        assert re.fullmatch(pattern, code), code
+    for system, code in codes:
+        assert code == code.strip() and code
+        if system in (SNOMED, DMD):
+            assert snomed_check(code), code
+        elif system == LOINC and not code.startswith("LA"):
+            assert loinc_check(code), code
+        elif system == RXNORM:
+            assert code.isdigit()
+        elif system == NDC:
+            assert re.fullmatch(r"\d{9}", code)
+        elif system == ICD10CM:
+            assert re.fullmatch(r"[A-Z]\d[0-9A-Z](\.[0-9A-Z]{1,4})?", code), code
+
+
+def test_snomed_codes_stand_apart() -> None:
+    for path in FILES:
+        systems = {system for system, _ in concepts(read(path)) + prefixes(read(path))}
+        if path.parent.name == "snomed-ct":
+            assert systems == {SNOMED}, path
+            (extension,) = read(path)["extension"]
+            assert extension["url"] == f"{BASE}/StructureDefinition/extends-value-set"
+            load(extension["valueCanonical"].rsplit("/", 1)[1])
+        else:
+            assert SNOMED not in systems, path
+
+
+def test_ids_are_unique_and_members_exist() -> None:
+    ids = [path.stem for path in FILES]
+    assert len(ids) == len(set(ids))
+    for path in FILES:
+        for member in members(read(path)):
+            assert member in ids, f"{path.stem} names {member}"
+        assert path.stem not in ingredients(path.stem) if members(read(path)) else True
+
+
+@pytest.mark.parametrize(
+    ("set_id", "system", "code"),
+    [
+        ("furosemide", RXNORM, "315971"),
+        ("furosemide", RXNORM, "4603"),
+        ("hydrochlorothiazide", RXNORM, "316049"),
+        ("hydrochlorothiazide", RXNORM, "999967"),
+        ("olmesartan", RXNORM, "999967"),
+        ("salmeterol", RXNORM, "896209"),
+        ("loop-diuretic", RXNORM, "315971"),
+        ("k-wasting", RXNORM, "999967"),
+        ("raasi", RXNORM, "999967"),
+        ("laba", RXNORM, "896209"),
+        ("quinine", RXNORM, "9071"),
+        ("vka", RXNORM, "11289"),
+        ("potassium-product", RXNORM, "8591"),
+        ("furosemide", ATC, "C03CA01"),
+        ("indapamide", ATC, "C09BA04"),
+        ("hydrochlorothiazide", ATC, "C09DX01"),
+        ("leg-cramp-symptom", SNOMED, "449918009"),
+        ("leg-cramp-symptom", ICD10CM, "G47.62"),
+        ("potassium-accepted", LOINC, "2823-3"),
+        ("smoking-status-value-positive", SNOMED, "449868002"),
+        ("pregnancy-status-value-positive", LOINC, "LA15173-0"),
+        ("dialysis-procedure", SNOMED, "265764009"),
+    ],
+)
+def test_known_code_lands(set_id: str, system: str, code: str) -> None:
+    assert (system, code) in expansion(set_id)
+
+
+@pytest.mark.parametrize(
+    ("set_id", "system", "code"),
+    [
+        ("egfr-accepted", LOINC, "48643-1"),
+        ("egfr-accepted", LOINC, "88293-6"),
+        ("vitamin-d-25oh-accepted", LOINC, "49054-0"),
+        ("potassium-accepted", LOINC, "2828-2"),
+        ("potassium-accepted", LOINC, "2829-0"),
+        ("potassium-accepted", LOINC, "2824-1"),
+        ("potassium-accepted", LOINC, "29349-8"),
+        ("calcium-ionized-accepted", LOINC, "13959-2"),
+        ("quinine", RXNORM, "9068"),
+        ("quinine", RXNORM, "2393"),
+        ("furosemide", RXNORM, "38413"),
+        ("torsemide", RXNORM, "4603"),
+        ("chlorothiazide", RXNORM, "5487"),
+        ("leg-cramp-symptom", SNOMED, "84757009"),
+        ("cai", ATC, "S01EC03"),
+        ("long-qt", ICD10CM, "R94.31"),
+        ("alcohol-r52", ICD10CM, "F10.21"),
+        ("k-wasting", RXNORM, "38404"),
+        ("nsaid", RXNORM, "1191"),
+    ],
+)
+def test_forbidden_code_is_absent(set_id: str, system: str, code: str) -> None:
+    assert (system, code) not in expansion(set_id)
+
+
+@pytest.mark.parametrize("drug", NAMED_DRUGS)
+def test_every_named_drug_has_its_set_and_a_name(drug: str) -> None:
+    assert (FOLDER / "ingredient" / f"{drug}.json").exists()
+    names = json.loads((FOLDER / "ingredient-names.json").read_text(encoding="utf-8"))
+    assert names[drug]["names"]
+
+
+def test_mra_and_enac_are_apart() -> None:
+    assert not ingredients("mra") & ingredients("enac")
+    assert ingredients("k-sparing") >= ingredients("mra") | ingredients("enac") | {"mra", "enac"}
+
+
+def test_weak_members_are_never_potassium_wasting() -> None:
+    assert not {"topiramate", "zonisamide"} & ingredients("k-wasting")
+
+
+def test_names_do_not_lead_to_a_look_alike() -> None:
+    names = json.loads((FOLDER / "ingredient-names.json").read_text(encoding="utf-8"))
+    ids = {path.stem for path in FILES if path.parent.name == "ingredient"}
+    assert set(names) <= ids
+    words: dict[str, set[str]] = {}
+    for id, entry in names.items():
+        assert set(entry) <= {"names", "brands", "abbreviations"}
+        for name in entry.get("names", []):
+            words.setdefault(name.lower(), set()).add(id)
+        for brand in entry.get("brands", []):
+            assert len(brand) > 2
+    for name, owners in words.items():
+        assert len(owners) == 1 or name.startswith("co-"), f"{name} names {owners}"
+    assert words["quinine"] == {"quinine"} and words["quinidine"] == {"quinidine"}
+
+
+def test_exact_observation_lists() -> None:
+    assert {code for _, code in expansion("creatinine-accepted")} == {"2160-0", "14682-9"}
+    assert {code for _, code in expansion("albumin-accepted")} == {"1751-7", "61151-7", "61152-5", "54347-0"}
+
+
+def test_no_host_or_machine_path_in_any_file() -> None:
+    for path in [*FILES, FOLDER / "ingredient-names.json", FOLDER / "routes.yaml", FOLDER / "NOTICE.md"]:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"/work/|/tmp/|/home/|file://|localhost", text), path
+
+
+def test_routes_are_complete() -> None:
+    routes = yaml.safe_load((FOLDER / "routes.yaml").read_text(encoding="utf-8"))
+    for name in routes["local_routes_that_count"]:
+        load(name)
+    for code in routes["local"]["snomed_ct"]:
+        assert snomed_check(str(code))
+
+
+def test_whole_folder_is_small() -> None:
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 12_000_000

@@ -1,0 +1,498 @@
+"""Build rules/value-sets/ from published terminology lists and the hand-written data beside this script.
+
+    python tools/build_value_sets.py TERMINOLOGY_FOLDER
+
+TERMINOLOGY_FOLDER holds medications.csv, ndc.csv, conditions.csv, observations.csv and synonyms.csv. Run by a maintainer
+when the lists or the files in tools/value-set-sources/ change; the service itself reads the JSON only. Every folder of
+generated sets is replaced, so the output depends on the input alone. No clinical code stands in this script.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HERE = Path(__file__).resolve().parent
+SOURCES = HERE / "value-set-sources"
+OUTPUT = HERE.parent / "rules" / "value-sets"
+KINDS = ("ingredient", "class", "condition", "observation", "procedure", "order", "allergy", "snomed-ct")
+ORDER = ("rxnorm", "ndc", "dmd", "atc", "loinc", "cm", "who", "icd11", "snomed")
+TEXT_ONLY = "No code could be checked for this substance: it is recognized by text alone."
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML in which a key given twice is an error."""
+
+
+def _mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = [loader.construct_object(key) for key, _ in node.value]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ValueError(f"{node.start_mark}: {key!r} is given twice")
+    return {loader.construct_object(k, deep=True): loader.construct_object(v, deep=True) for k, v in node.value}
+
+
+_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def read_yaml(name: str) -> Any:
+    return yaml.load((SOURCES / name).read_text(encoding="utf-8"), _UniqueKeys)
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def kebab(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+@dataclass
+class ValueSet:
+    """What goes into one file. `codes` and `prefixes`: (system key, route) -> {code: display}."""
+
+    id: str
+    kind: str
+    title: str
+    use: str = ""
+    codes: dict[tuple[str, str], dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    prefixes: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    without: dict[str, dict[str, set[str]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(set)))
+    members: list[str] = field(default_factory=list)
+    variant_of: str | None = None
+    note: str = ""
+
+    def add(self, system: str, code: str, display: str, route: str = "") -> None:
+        if code not in self.prefixes[system] and not any(
+            code in held for (other, _), held in self.codes.items() if other == system
+        ):
+            self.codes[system, route][code] = display
+
+    def add_prefix(self, system: str, code: str, display: str) -> None:
+        self.prefixes[system].setdefault(code, display)
+        for (other, _), held in self.codes.items():
+            if other == system:
+                held.pop(code, None)
+
+
+class Builder:
+    def __init__(self, terminology: Path) -> None:
+        self.release = read_yaml("release.yaml")
+        self.base: str = self.release["base"]
+        self.sets: dict[str, ValueSet] = {}
+        self.names: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        self.medications = read_csv(terminology / "medications.csv")
+        self.ndc = read_csv(terminology / "ndc.csv")
+        self.conditions = read_csv(terminology / "conditions.csv")
+        self.observations = read_csv(terminology / "observations.csv")
+        self.synonyms = read_csv(terminology / "synonyms.csv")
+        self.rules = read_yaml("terminology-ingredients.yaml")
+        self.class_rows: dict[str, list[dict[str, str]]] = defaultdict(list)
+        self.loinc_displays: dict[str, str] = {}
+
+    # -- shared
+
+    def system(self, row: Mapping[str, str]) -> str:
+        if row.get("term_type", "").startswith("dmd-"):
+            return "dmd"
+        return next(key for key, uri in self.release["systems"].items() if uri == row["system"])
+
+    def new(self, id: str, kind: str, title: str, use: str = "") -> ValueSet:
+        if id in self.sets:
+            raise ValueError(f"value set {id} is defined twice")
+        self.sets[id] = ValueSet(id, kind, title, use)
+        return self.sets[id]
+
+    # -- medicines
+
+    def ingredient_id(self, name: str) -> str:
+        return self.rules["ids"].get(name) or kebab(name)
+
+    def ingredient(self, name: str) -> ValueSet:
+        id = self.ingredient_id(name)
+        if id not in self.sets:
+            title = self.rules["titles"].get(id) or name[0].upper() + name[1:]
+            self.new(id, "ingredient", title)
+        return self.sets[id]
+
+    def build_ingredients(self) -> None:
+        dropped = {(item["system"], item["code"]) for item in self.rules["drop"]}
+        subsets = {
+            (list_name, name): rule
+            for list_name, rule in self.rules["subsets"].items()
+            for name in (
+                {row["ingredient"] for row in self.medications if row["class"] == list_name and row["ingredient"]}
+                if rule["ingredients"] == "all"
+                else rule["ingredients"]
+            )
+        }
+        coded_products = {
+            (row["class"], row["ingredient"]) for row in self.medications if self.system(row) in ("rxnorm", "dmd")
+        }
+        for row in self.medications:
+            if (row["system"], row["code"]) in dropped:
+                continue
+            if not row["ingredient"]:
+                owner = self.rules["class_rows_to_ingredient"].get(row["class"])
+                if owner is None:
+                    self.class_rows[row["class"]].append(row)
+                elif row["term_type"] == "ATC-prefix":
+                    self.ingredient(owner).add_prefix("atc", row["code"], row["display"])
+                continue
+            route = self.rules["routes"].get(row["route"], row["route"])
+            self.ingredient(row["ingredient"]).add(self.system(row), row["code"], row["display"], route)
+            rule = subsets.get((row["class"], row["ingredient"]))
+            if rule and (row["class"], row["ingredient"]) in coded_products:
+                self.subset(row["ingredient"], rule).add(self.system(row), row["code"], row["display"], route)
+            self.names_of(row)
+        for row in self.ndc:
+            self.ingredient(row["ingredient"]).add("ndc", row["code"], "")
+            rule = subsets.get((row["class"], row["ingredient"]))
+            if rule:
+                self.subset(row["ingredient"], rule).add("ndc", row["code"], "")
+        for id, entry in read_yaml("ingredients.yaml").items():
+            self.hand_written(id, entry)
+        for row in read_csv(SOURCES / "atc.csv"):
+            held = self.sets[row["ingredient"]]
+            if not any(row["code"].startswith(prefix) for prefix in held.prefixes["atc"]):
+                held.add("atc", row["code"], held.title)
+        for id, rule in self.rules["route_subsets"].items():
+            whole = self.sets[rule["of"]]
+            part = self.new(id, "ingredient", rule["title"])
+            part.variant_of = whole.id
+            for (system, route), codes in whole.codes.items():
+                if route in rule["routes"]:
+                    part.codes[system, route].update(codes)
+        self.synonym_names()
+        for id, names in self.rules["more_names"].items():
+            self.names[id]["names"].update(names)
+        for id, names in self.rules["more_abbreviations"].items():
+            self.names[id]["abbreviations"].update(names)
+        for id, names in self.rules["more_brands"].items():
+            self.names[id]["brands"].update(names)
+
+    def subset(self, ingredient: str, rule: Mapping[str, Any]) -> ValueSet:
+        whole = self.ingredient(ingredient)
+        id = f"{whole.id}-{rule['qualifier']}"
+        if id not in self.sets:
+            self.new(id, "ingredient", rule["title"].format(whole.title)).variant_of = whole.id
+        return self.sets[id]
+
+    def hand_written(self, id: str, entry: Mapping[str, Any]) -> None:
+        held = self.sets.get(id) or self.new(id, "ingredient", entry["title"])
+        for code in entry.get("rxnorm", ()):
+            held.add("rxnorm", str(code), entry["title"], entry["route"])
+        for code, display in entry.get("snomed", {}).items():
+            held.add("snomed", str(code), display, "unspecified")
+        self.names[id]["names"].update(entry["names"])
+        self.names[id]["brands"].update(entry.get("brands", ()))
+        self.names[id]["abbreviations"].update(entry.get("abbreviations", ()))
+
+    def names_of(self, row: Mapping[str, str]) -> None:
+        id = self.ingredient_id(row["ingredient"])
+        fixed = self.rules["names"].get(id)
+        if fixed is not None:
+            self.names[id]["names"].update(fixed)
+        elif row["ingredient"] not in self.rules["ids"] or kebab(row["ingredient"]) == id:
+            self.names[id]["names"].add(row["ingredient"])
+        if row["term_type"] == "BN" and not any(re.search(p, row["display"]) for p in self.rules["not_brands"]):
+            self.names[id]["brands"].add(row["display"])
+
+    def synonym_names(self) -> None:
+        for row in self.synonyms:
+            if row["synonym"] in self.rules["not_names"]:
+                continue
+            id = self.ingredient_id(row["ingredient"])
+            short = "abbreviation" in row["kind"] and (len(row["synonym"]) <= 5 or "K " in row["synonym"])
+            group = "abbreviations" if short else "brands" if "brand" in row["kind"] and "brand-like" not in row["kind"] else "names"
+            self.names[id][group].add(row["synonym"])
+
+    def build_classes(self) -> None:
+        for id, entry in read_yaml("classes.yaml").items():
+            held = self.new(id, "class", entry["title"], entry.get("use", ""))
+            if entry["members"] == "all-in-combination":
+                held.members = sorted(name for name in self.sets if name.endswith("-in-combination"))
+            else:
+                held.members = list(entry["members"])
+            for row in self.class_rows.get(entry.get("list", ""), ()):
+                held.add_prefix("atc", row["code"], row["display"])
+            for code in entry.get("atc", ()):
+                held.add_prefix("atc", code, entry["title"])
+            for code in entry.get("atc_except", ()):
+                held.without["atc"]["codes"].add(code)
+
+    # -- conditions, observations, the rest
+
+    def build_conditions(self) -> None:
+        source = read_yaml("conditions.yaml")
+        for row in self.conditions:
+            if row["precision"] == "broader":
+                continue
+            id = kebab(row["concept"])
+            entry = source["lists"][row["concept"]]
+            held = self.sets.get(id) or self.new(id, "condition", entry["title"], entry.get("use", ""))
+            if row["precision"] == "category":
+                held.add_prefix(self.system(row), row["code"], row["display"])
+            else:
+                held.add(self.system(row), row["code"], row["display"])
+            self.exclude(held, entry)
+        for id, entry in source["sets"].items():
+            held = self.new(id, "condition", entry["title"], entry.get("use", ""))
+            for key in ("both", "cm", "who", "icd11"):
+                for system in ("cm", "who") if key == "both" else (key,):
+                    for code, display in entry.get(key, {}).get("is_a", {}).items():
+                        held.add_prefix(system, str(code), display)
+                    for code, display in entry.get(key, {}).get("codes", {}).items():
+                        held.add(system, str(code), display)
+            for system, ranges in entry.get("ranges", {}).items():
+                for code in category_range(ranges):
+                    held.add_prefix(system, code, entry["label"])
+            for code, display in entry.get("sct", {}).items():
+                held.add("snomed", str(code), display)
+            held.members = list(entry.get("members", ()))
+            self.exclude(held, entry)
+
+    def exclude(self, held: ValueSet, entry: Mapping[str, Any]) -> None:
+        for system, forms in entry.get("except", {}).items():
+            if any(is_under(code, prefix) for code in forms["is_a"] for prefix in held.prefixes[system]):
+                held.without[system]["is_a"].update(forms["is_a"])
+            for (other, _), codes in held.codes.items():
+                if other == system:
+                    for code in [c for c in codes if any(is_under(c, p) for p in forms["is_a"])]:
+                        del codes[code]
+
+    def build_observations(self) -> None:
+        source = read_yaml("observations.yaml")
+        self.loinc_displays = {row["code"]: row["display"] for row in self.observations}
+        self.loinc_displays |= {str(code): text for code, text in source["displays"].items()}
+        for row in self.observations:
+            if row["analyte"] in source["values"]:
+                answer = row["unit"].removeprefix("answer: ")
+                id = f"{source['values'][row['analyte']]}-{answer}"
+                words = f"{row['analyte'].removesuffix('_value').replace('_', ' ').capitalize()}: {answer}"
+                held = self.sets.get(id) or self.new(id, "observation", words, "coded answers")
+            else:
+                id = kebab(row["analyte"])
+                title = source["met_titles"][row["analyte"]]
+                held = self.sets.get(id) or self.new(
+                    id, "observation", f"{title} (any code that may be met)", "recognition only, never a threshold"
+                )
+            held.add(self.system(row), row["code"], row["display"])
+        for id, entry in source["accepted"].items():
+            held = self.new(id, "observation", entry["title"], entry["use"])
+            self.add_loinc(held, entry["codes"])
+        for id, entry in source["groups"].items():
+            self.new(id, "observation", entry["title"], entry["use"]).members = entry["members"]
+        for id, entry in source["empty"].items():
+            self.new(id, "observation", entry["title"], entry["use"])
+
+    def add_loinc(self, held: ValueSet, codes: Iterable[str]) -> None:
+        for code in codes:
+            held.add("loinc", code, self.loinc_displays[code])
+
+    def build_other(self) -> None:
+        for kind, entries in read_yaml("other.yaml").items():
+            for id, entry in entries.items():
+                held = self.new(id, kind, entry["title"], entry["use"])
+                self.add_loinc(held, entry.get("loinc", ()))
+                for code, display in entry.get("sct", {}).items():
+                    held.add("snomed", str(code), display)
+                held.members = list(entry.get("members", ()))
+
+    # -- writing
+
+    def url(self, id: str) -> str:
+        return f"{self.base}/ValueSet/{id}"
+
+    def extension(self, name: str, **value: str) -> dict[str, str]:
+        return {"url": f"{self.base}/StructureDefinition/{name}", **value}
+
+    def resource(self, held: ValueSet, snomed: bool = False) -> dict[str, Any]:
+        systems = sorted(
+            {system for (system, _), codes in held.codes.items() if codes}
+            | {system for system, codes in held.prefixes.items() if codes},
+            key=ORDER.index,
+        )
+        systems = [system for system in systems if (system == "snomed") == snomed]
+        id = f"{held.id}-snomed-ct" if snomed else held.id
+        description = f"{held.title}." if not held.use else f"{held.title}. For {held.use}."
+        if snomed:
+            description = f"SNOMED CT codes of {held.id}: {held.title}. Delete this file where SNOMED CT may not be used."
+        elif held.note:
+            description += f" {held.note}"
+        if systems:
+            description += " Sources: " + "; ".join(self.release["sources"][system] for system in systems) + "."
+        result: dict[str, Any] = {"resourceType": "ValueSet", "id": id}
+        extensions = []
+        if snomed:
+            extensions.append(self.extension("extends-value-set", valueCanonical=self.url(held.id)))
+        if held.variant_of and not snomed:
+            extensions.append(self.extension("variant-of", valueCanonical=self.url(held.variant_of)))
+        if extensions:
+            result["extension"] = extensions
+        result |= {
+            "url": self.url(id),
+            "version": self.release["version"],
+            "name": "".join(part.capitalize() for part in id.split("-")),
+            "title": f"{held.title} (SNOMED CT)" if snomed else held.title,
+            "status": "active",
+            "experimental": False,
+            "date": self.release["date"],
+            "publisher": self.release["publisher"],
+            "description": description,
+        }
+        if not result["name"][0].isalpha():
+            result["name"] = "Set" + result["name"]
+        notices = [self.release["licences"][system] for system in systems]
+        if notices:
+            result["copyright"] = " ".join(notices)
+        include = [item for system in systems for item in self.includes(held, system)]
+        if not snomed:
+            include += [{"valueSet": [self.url(member)]} for member in held.members]
+        exclude = [] if snomed else [item for system in ORDER for item in self.excludes(held, system)]
+        if include:
+            result["compose"] = {"include": include} | ({"exclude": exclude} if exclude else {})
+        return result
+
+    def includes(self, held: ValueSet, system: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        uri = self.release["systems"][system]
+        for (other, route), codes in sorted(held.codes.items()):
+            if other != system or not codes:
+                continue
+            item: dict[str, Any] = {}
+            if system == "ndc":
+                item["extension"] = [self.extension("code-match", valueCode="ndc-labeler-product")]
+            elif route:
+                item["extension"] = [self.extension("route", valueCode=route)]
+            item["system"] = uri
+            item["concept"] = [
+                {"code": code, "display": codes[code]} if codes[code] else {"code": code} for code in sorted(codes)
+            ]
+            found.append(item)
+        for code in sorted(held.prefixes[system]):
+            found.append({"system": uri, "filter": [{"property": "concept", "op": "is-a", "value": code}]})
+        return found
+
+    def excludes(self, held: ValueSet, system: str) -> list[dict[str, Any]]:
+        uri = self.release["systems"][system]
+        found: list[dict[str, Any]] = [
+            {"system": uri, "filter": [{"property": "concept", "op": "is-a", "value": code}]}
+            for code in sorted(held.without[system]["is_a"])
+        ]
+        codes = sorted(held.without[system]["codes"])
+        if codes:
+            found.append({"system": uri, "concept": [{"code": code} for code in codes]})
+        return found
+
+    def write(self) -> None:
+        self.check()
+        for kind in KINDS:
+            shutil.rmtree(OUTPUT / kind, ignore_errors=True)
+            (OUTPUT / kind).mkdir(parents=True)
+        for held in self.sets.values():
+            empty = not any(held.codes.values()) and not any(held.prefixes.values()) and not held.members
+            if held.kind == "ingredient" and empty:
+                held.note = TEXT_ONLY
+            save(OUTPUT / held.kind / f"{held.id}.json", self.resource(held))
+            if any(codes for (system, _), codes in held.codes.items() if system == "snomed"):
+                save(OUTPUT / "snomed-ct" / f"{held.id}-snomed-ct.json", self.resource(held, snomed=True))
+        names = {
+            id: {
+                group: sorted(groups[group], key=str.lower)
+                for group in ("names", "brands", "abbreviations")
+                if groups.get(group)
+            }
+            for id, groups in sorted(self.names.items())
+        }
+        lines = ",\n".join(f"  {compact(id)}: {compact(entry)}" for id, entry in names.items())
+        (OUTPUT / "ingredient-names.json").write_text("{\n" + lines + "\n}\n", encoding="utf-8")
+
+    def check(self) -> None:
+        for held in self.sets.values():
+            for member in held.members:
+                if member not in self.sets:
+                    raise ValueError(f"{held.id} names {member}, which is no value set")
+        for id in self.names:
+            if id not in self.sets:
+                raise ValueError(f"names are given for {id}, which is no value set")
+
+
+def is_under(code: str, prefix: str) -> bool:
+    return code.replace(".", "").startswith(prefix.replace(".", ""))
+
+
+def category_range(ranges: Iterable[str]) -> list[str]:
+    """Three-character categories of ranges such as C00-C26 or C60-C7B (letters follow the digits)."""
+    order = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    found = []
+    for text in ranges:
+        first, _, last = text.partition("-")
+        last = last or first
+        for tens in order[order.index(first[1]) : order.index(last[1]) + 1]:
+            for ones in order:
+                code = first[0] + tens + ones
+                within = (first[1:], last[1:])
+                if not within[0] <= code[1:] <= within[1]:
+                    continue
+                if ones.isdigit() or code in (first, last) or (tens == last[1] and ones <= last[2] and last[2].isalpha()):
+                    found.append(code)
+    return found
+
+
+def compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def save(path: Path, resource: Mapping[str, Any]) -> None:
+    path.write_text(pretty(resource) + "\n", encoding="utf-8")
+
+
+def pretty(value: Any, indent: str = "") -> str:
+    """JSON with one concept, filter, extension or member a line."""
+    deeper = indent + " "
+    if isinstance(value, Mapping) and not is_leaf(value):
+        inner = [f"{deeper}{compact(key)}: {pretty(item, deeper)}" for key, item in value.items()]
+        return "{\n" + ",\n".join(inner) + f"\n{indent}}}"
+    if isinstance(value, list) and (len(value) > 1 or not is_leaf(value[0])):
+        inner = [f"{deeper}{pretty(item, deeper)}" for item in value]
+        return "[\n" + ",\n".join(inner) + f"\n{indent}]"
+    return compact(value)
+
+
+def is_leaf(value: Any) -> bool:
+    """Short enough for one line: a scalar, a concept, a filter, an extension, one filtered or referenced include."""
+    if isinstance(value, Mapping):
+        return "concept" not in value and all(is_leaf(item) for item in value.values())
+    return not isinstance(value, list) or (len(value) == 1 and is_leaf(value[0]))
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 1:
+        print(__doc__, file=sys.stderr)
+        return 2
+    builder = Builder(Path(arguments[0]))
+    builder.build_ingredients()
+    builder.build_classes()
+    builder.build_conditions()
+    builder.build_observations()
+    builder.build_other()
+    builder.write()
+    for kind in KINDS:
+        print(f"{kind}: {len(list((OUTPUT / kind).iterdir()))} sets")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
