@@ -66,7 +66,7 @@ def config_from(environ: Mapping[str, str] | None = None) -> WebConfig:
         max_body_bytes=given.number("MAX_BODY_BYTES", WebConfig().max_body_bytes),
         max_resources=given.number("MAX_RESOURCES", MAX_RESOURCES),
         rules=Path(rules) if rules else None,
-        workers=given.number("WORKERS", 0),
+        workers=given.number("WORKERS", 0, least=0),
         threads=given.number("THREADS", WebConfig().threads),
     )
 
@@ -95,10 +95,10 @@ class _Given:
     def text(self, name: str, default: str) -> str:
         return self._environ.get(PREFIX + name, "").strip() or default
 
-    def number(self, name: str, default: int) -> int:
+    def number(self, name: str, default: int, least: int = 1) -> int:
         text = self.text(name, str(default))
-        if not text.isdecimal():
-            raise BadConfiguration(f"{PREFIX}{name}: must be a whole number")
+        if not (text.isascii() and text.isdecimal()) or int(text) < least:
+            raise BadConfiguration(f"{PREFIX}{name}: must be a whole number, {least} or more")
         return int(text)
 
     def choice(self, name: str, default: str, allowed: set[str]) -> str:

@@ -1,0 +1,69 @@
+"""The environment is read in one place, and a wrong value is said in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cds_service.web import config
+from cds_service.web.config import BadConfiguration, WebConfig, config_from
+
+
+def test_defaults() -> None:
+    assert config_from({}) == WebConfig()
+    assert not WebConfig().development
+
+
+def test_every_variable() -> None:
+    found = config_from(
+        {
+            "LEGCRAMP_DEVELOPMENT": "1",
+            "LEGCRAMP_CORS_ORIGINS": "https://a.example, http://b.example:8080/",
+            "LEGCRAMP_MAX_BODY_BYTES": "1000",
+            "LEGCRAMP_MAX_RESOURCES": "10",
+            "LEGCRAMP_RULES": "/srv/rules",
+            "LEGCRAMP_PUBLIC_BASE_URL": "https://cds.example.org/base/",
+            "LEGCRAMP_ZONE": "Europe/London",
+            "LEGCRAMP_REGION": "uk",
+            "LEGCRAMP_RISK_SUMMARY": "off",
+            "LEGCRAMP_WORKERS": "3",
+            "LEGCRAMP_THREADS": "4",
+        }
+    )
+    assert found.development
+    assert found.cors_origins == {"https://a.example", "http://b.example:8080"}
+    assert (found.max_body_bytes, found.max_resources, found.workers, found.threads) == (1000, 10, 3, 4)
+    assert found.rules == Path("/srv/rules")
+    assert found.settings.public_base_url == "https://cds.example.org/base"
+    assert str(found.settings.zone) == "Europe/London"
+    assert (found.settings.region, found.settings.risk_summary) == ("uk", "off")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DEVELOPMENT", "maybe"),
+        ("CORS_ORIGINS", "*"),
+        ("MAX_BODY_BYTES", "10MB"),
+        ("MAX_RESOURCES", "-1"),
+        ("PUBLIC_BASE_URL", "cds.example.org"),
+        ("ZONE", "Nowhere/Else"),
+        ("ZONE", "../etc/passwd"),
+        ("REGION", "fr"),
+        ("RISK_SUMMARY", "on"),
+        ("THREADS", "0"),
+        ("MAX_BODY_BYTES", "0"),
+    ],
+)
+def test_wrong_values_name_their_variable(name: str, value: str) -> None:
+    with pytest.raises(BadConfiguration, match=f"LEGCRAMP_{name}"):
+        config_from({f"LEGCRAMP_{name}": value})
+
+
+def test_every_variable_is_documented() -> None:
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "integrating.md").read_text()
+    variables = [line.split("|")[1].strip() for line in (config.__doc__ or "").splitlines() if line.startswith("| LEG")]
+    assert len(variables) == 11
+    for variable in variables:
+        assert variable in guide
