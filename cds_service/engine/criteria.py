@@ -637,6 +637,28 @@ def _persists(compiler: Compiler, node: Any, path: Path_, reading: Reading, oute
     return answer
 
 
+def _fall(compiler: Compiler, node: Any, path: Path_, reading: Reading, _: Node) -> Test:
+    analyte = compiler.analyte(node["in"], (*path, "in"))
+    period, unit_of_time = compiler.duration(node["of"], path), compiler.duration(node["a"], path)
+    least_apart = compiler.duration(node["apart"], path)
+    more_than = compiler.threshold(node["more_than"], analyte, (*path, "more_than"))
+
+    def answer(context: Context) -> Verdict:
+        found = [result for result in series.usable(context.results.get(analyte, ())) if series.exact(result)]
+        for earlier in found[1:]:
+            apart = series.instant(found[0]) - series.instant(earlier)
+            if not least_apart <= apart <= period or earlier.family != found[0].family:
+                continue
+            fallen = series.point(earlier) - series.point(found[0])
+            # compared without a division, so that no rounding moves a value over the limit
+            if fallen * Decimal(unit_of_time.days) > more_than[earlier.family] * Decimal(apart.days):
+                context.evidence.extend((found[0], earlier))
+                return YES
+        return NO
+
+    return answer
+
+
 # -- conditions and the rest of the record -----------------------------------------------------------------------------
 
 
@@ -896,6 +918,7 @@ _BUILDERS: dict[str, Callable[[Compiler, Any, Path_, Reading, Node], Test]] = {
     "hemolyzed": _hemolyzed,
     "preliminary": _preliminary,
     "rise": _rise,
+    "fall": _fall,
     "persists": _persists,
     "condition": _condition,
     "procedure": _procedure,

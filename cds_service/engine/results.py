@@ -53,7 +53,7 @@ def read_cautiously(results: Iterable[Measurement], question: Question, since: d
         if result.problem is not None or result.at is None:
             unreadable.append(result.at)
             continue
-        if deciding is not None and result.at < _at(deciding):
+        if deciding is not None and result.at < instant(deciding):
             break
         if since is not None and result.at < since:
             break
@@ -92,7 +92,7 @@ def is_doubtful(results: Sequence[Measurement], conflicting: bool) -> Answer:
     for result in results:
         if result is newest:
             continue
-        if newest is not None and result.at is not None and result.at < _at(newest):
+        if newest is not None and result.at is not None and result.at < instant(newest):
             break
         if result.problem is not None or result.preliminary:
             return YES, result
@@ -114,13 +114,13 @@ def conflict(
     if len(final) > 2:
         # equal instants have no order: the pair that differs most is the honest one
         tied = [result for result in final if result.at == pair[1].at]
-        pair = [pair[0], max(tied, key=lambda r: (abs(_low(r) - _low(pair[0])), r.reference))]
+        pair = [pair[0], max(tied, key=lambda r: (abs(point(r) - point(pair[0])), r.reference))]
     if len(pair) < 2 or pair[0].family != pair[1].family:
         return NO, ()
     newer, older = pair
-    if _at(newer) - _at(older) > apart or now - _at(older) > within:
+    if instant(newer) - instant(older) > apart or now - instant(older) > within:
         return NO, ()
-    return (YES, (newer, older)) if abs(_low(newer) - _low(older)) >= by[newer.family] else (NO, ())
+    return (YES, (newer, older)) if abs(point(newer) - point(older)) >= by[newer.family] else (NO, ())
 
 
 def unreadable_extreme(
@@ -163,12 +163,12 @@ def rise(
         return UNKNOWN, ()
     considered = readable if cautious else [result for result in readable if not result.preliminary]
     for newest in considered:
-        if newest_final is not None and _at(newest) < newest_final:
+        if newest_final is not None and instant(newest) < newest_final:
             break
-        if now - _at(newest) > newest_within:
+        if now - instant(newest) > newest_within:
             continue
         for earlier in considered:
-            if earlier is not newest and timedelta() <= _at(newest) - _at(earlier) <= before and rose(newest, earlier):
+            if earlier is not newest and timedelta() <= instant(newest) - instant(earlier) <= before and rose(newest, earlier):
                 return YES, (newest, earlier)
     return NO, ()
 
@@ -181,16 +181,18 @@ def persists(
     if not final or question(final[0]) != YES:
         return NO, ()
     for earlier in final[1:]:
-        if _at(final[0]) - _at(earlier) >= apart and question(earlier) == YES:
+        if instant(final[0]) - instant(earlier) >= apart and question(earlier) == YES:
             return YES, (final[0], earlier)
     return NO, ()
 
 
-def _at(result: Measurement) -> datetime:
+def instant(result: Measurement) -> datetime:
+    """The instant of a dated result."""
     assert result.at is not None  # only dated results reach the comparisons above
     return result.at
 
 
-def _low(result: Measurement) -> Decimal:
+def point(result: Measurement) -> Decimal:
+    """The single value of an exact result, in its family."""
     assert result.low is not None  # only exact results reach the comparisons above
     return result.low
