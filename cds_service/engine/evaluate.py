@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cds_service.engine.context import Context
-from cds_service.engine.criteria import is_unchanged_renewal
+from cds_service.engine.criteria.medicines import is_unchanged_renewal
 from cds_service.engine.derived import complete
 from cds_service.engine.loader import Knowledge
 from cds_service.engine.model import INDICATORS, Band, Finding, Indicator, Rule

@@ -168,7 +168,11 @@ def rise(
         if now - instant(newest) > newest_within:
             continue
         for earlier in considered:
-            if earlier is not newest and timedelta() <= instant(newest) - instant(earlier) <= before and rose(newest, earlier):
+            if (
+                earlier is not newest
+                and timedelta() <= instant(newest) - instant(earlier) <= before
+                and rose(newest, earlier)
+            ):
                 return YES, (newest, earlier)
     return NO, ()
 
