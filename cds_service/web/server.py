@@ -45,10 +45,14 @@ def serve(
 ) -> None:
     """Serves until stopped. Raises `BadConfiguration` or the rules loader's error before anything listens."""
     config = config if config is not None else config_from()
-    app = create_app(config)
+    run(create_app(config), host, port, workers or config.workers, threads or config.threads)
+
+
+def run(app: Flask, host: str, port: int, workers: int = 1, threads: int = WebConfig().threads) -> None:
+    """Serves an application that is already made. Port 0 takes a free one; the first line of output names it."""
     gc.collect()
     gc.freeze()
-    _Server(app, options(host, port, workers or config.workers, threads or config.threads)).run()
+    _Server(app, options(host, port, workers, threads)).run()
 
 
 def options(host: str, port: int, workers: int, threads: int) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -46,16 +45,9 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def wire(config: WebConfig) -> Wiring:
-    """Loads the rules, once. Raises the loader's error when they are broken."""
+    """Loads the rules, once. Raises `RulesetError`, which names file and line of every mistake."""
     from cds_service.assess import assess
     from cds_service.cards.response import encode_response
     from cds_service.ruleset import load_ruleset
 
-    return Wiring(ruleset=load_ruleset(config.rules or bundled_rules()), assess=assess, encode_response=encode_response)
-
-
-def bundled_rules() -> Path:
-    """`_rules` inside an installed package, else the checkout's own folder."""
-    package = Path(__file__).resolve().parent.parent
-    installed = package / "_rules"
-    return installed if installed.is_dir() else package.parent / "rules"
+    return Wiring(ruleset=load_ruleset(config.rules), assess=assess, encode_response=encode_response)
