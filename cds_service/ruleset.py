@@ -55,7 +55,10 @@ def load_ruleset(folder: Path | None = None, without_snomed: bool = False) -> Ru
     knowledge = load_knowledge(
         folder,
         value_sets=frozenset(terminology.titles),
-        analytes={name: tuple(analyte.families) for name, analyte in analytes.items()},
+        analytes={
+            name: {unit: family.to_si for unit, family in analyte.families.items()}
+            for name, analyte in analytes.items()
+        },
         upper_limits={name: limit for name, one in analytes.items() if (limit := _upper_limit(one)) is not None},
     )
     return Ruleset(

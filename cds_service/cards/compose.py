@@ -9,7 +9,7 @@ from cds_service.cards.detail import DetailWriter, contributor_name
 from cds_service.cards.drafts import Subject
 from cds_service.cards.model import Card, Coding, Link, Source
 from cds_service.cards.offers import Offered, OfferResolver, without_duplicates
-from cds_service.cards.select import Selection, others, select
+from cds_service.cards.select import ORDER_HOOKS, Selection, others, select
 from cds_service.cards.wording import fill_summary, join
 from cds_service.engine.context import Context
 from cds_service.engine.loader import Knowledge
@@ -67,7 +67,9 @@ class Composer:
 
     def _names_others(self, selection: Selection, is_first: bool) -> bool:
         """R64: when a warning or critical card is shown instead of it, that card names the other contributors."""
-        return is_first and self.context.quiet and selection.summary is None and self.context.facts.hook != "order-sign"
+        if not is_first or not self.context.quiet or selection.summary is not None:
+            return False
+        return self.context.facts.hook not in ORDER_HOOKS
 
     def _summary_card(self, summary: Finding, folded: list[Finding], offered: Offered) -> Card:
         tier = self.context.tier

@@ -206,13 +206,20 @@ class OfferResolver:
         assert decision.draft is not None  # a treatment is only kept when its gate allowed it
         treatment = drafts.Treatment(self.knowledge.orders[decision.draft["order"]], decision.draft)
         recheck = decision.draft["recheck"]
-        tests = drafts.rechecks(self.knowledge.orders[gate.monitoring], self.subject, recheck, f"Recheck: {reason}")
+        rechecks = [recheck, *([decision.draft["later"]] if "later" in decision.draft else [])]
+        tests = [
+            (test, when["text"])
+            for when in rechecks
+            for test in drafts.rechecks(
+                self.knowledge.orders[when.get("order", gate.monitoring)], self.subject, when, f"Recheck: {reason}"
+            )
+        ]
         medication = treatment.medication_request(self.subject, reason)
         actions = [
             Action(type="create", description=f"{treatment.label}: {treatment.instruction}", resource=medication),
             *(
-                Action(type="create", description=f"{test['code']['text']} {recheck['text']}", resource=test)
-                for test in tests
+                Action(type="create", description=f"{test['code']['text']} {when}", resource=test)
+                for test, when in tests
             ),
         ]
         return Suggestion(label=f"{treatment.label}, with recheck {recheck['text']}", actions=tuple(actions))

@@ -12,7 +12,7 @@ from cds_service.engine.loader import Knowledge
 from cds_service.engine.model import INDICATORS, Finding
 from cds_service.engine.verdicts import YES
 
-_ORDER_HOOKS = frozenset({"order-select", "order-sign", "medication-refill"})
+ORDER_HOOKS = frozenset({"order-select", "order-sign", "medication-refill"})
 
 
 class Selection(msgspec.Struct):
@@ -36,7 +36,7 @@ def select(context: Context, knowledge: Knowledge, only_critical: bool) -> Selec
     fired.sort(key=_rank)
     if only_critical:
         return Selection(cards=[f for f in fired if f.indicator == "critical"])
-    if hook in _ORDER_HOOKS:
+    if hook in ORDER_HOOKS:
         return Selection(cards=fired)
     selection = Selection()
     limits = knowledge.output["cards"]

@@ -45,6 +45,8 @@ class Vocabulary:
         self.findings: dict[str, frozenset[str]] = {}
         """Rule id to its band ids."""
         self.upper_limits: dict[str, Decimal] = {}
+        self.to_si: dict[str, dict[str, Decimal]] = {}
+        """Analyte id to the factor of each of its unit families, for trends over mixed units."""
         self.levels: dict[str, int] = {}
         """Tier level to its lowest number of points."""
 
@@ -147,9 +149,13 @@ def _reading(stated: object, inherited: Reading) -> Reading:
 
 
 def _unknown_means_no(test: Test) -> Test:
+    """`when_not_supplied: no`: neutralizes data that were not supplied, not data that cannot be read."""
+
     def answer(context: Context) -> Verdict:
+        before, context.missing = context.missing, set()
         verdict = test(context)
-        return NO if verdict == UNKNOWN else verdict
+        absent, context.missing = context.missing, before | context.missing
+        return NO if verdict == UNKNOWN and absent else verdict
 
     return answer
 

@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +60,26 @@ class Knowledge:
 
 
 def load_knowledge(
-    folder: Path, value_sets: frozenset[str], analytes: Mapping[str, tuple[str, ...]], upper_limits: Mapping[str, Any]
+    folder: Path,
+    value_sets: frozenset[str],
+    analytes: Mapping[str, Mapping[str, Decimal]],
+    upper_limits: Mapping[str, Decimal],
 ) -> Knowledge:
-    """Read, check and compile the folder. Raises RulesetError with every mistake found."""
-    return _Loading(folder, Vocabulary(value_sets, analytes), upper_limits).run()
+    """Read, check and compile the folder. Raises RulesetError with every mistake found.
+
+    `analytes` maps each analyte to its unit families and their factors to SI, `upper_limits` to the upper end of its
+    reference range in the first family.
+    """
+    vocabulary = Vocabulary(value_sets, {name: tuple(families) for name, families in analytes.items()})
+    vocabulary.to_si.update({name: dict(families) for name, families in analytes.items()})
+    vocabulary.upper_limits.update(upper_limits)
+    return _Loading(folder, vocabulary).run()
 
 
 class _Loading:
-    def __init__(self, folder: Path, vocabulary: Vocabulary, upper_limits: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, vocabulary: Vocabulary) -> None:
         self.folder = folder
         self.vocabulary = vocabulary
-        vocabulary.upper_limits.update(upper_limits)
         self.errors: list[RuleError] = []
         self.knowledge = Knowledge()
         self.knowledge.vocabulary = vocabulary

@@ -222,20 +222,20 @@ def _rise(compiler: Compiler, node: Any, path: Path_, reading: Reading, _: Node)
     within = compiler.duration(node["within"], (*path, "within"))
     before = compiler.duration(node["above_lowest_of"], (*path, "above_lowest_of"))
     amount = str(node["at_least"])
-    if amount.endswith(" times"):
-        times = Decimal(amount.removesuffix(" times"))
+    to_si = compiler.vocabulary.to_si.get(analyte, {})
+    times = Decimal(amount.removesuffix(" times")) if amount.endswith(" times") else None
+    by = {} if times else compiler.threshold(amount, analyte, (*path, "at_least"))
 
-        def rose(newest: Measurement, earlier: Measurement) -> bool:
-            if newest.low is None or earlier.high is None or newest.family != earlier.family:
-                return False
-            return newest.low >= times * earlier.high
-    else:
-        by = compiler.threshold(amount, analyte, (*path, "at_least"))
-
-        def rose(newest: Measurement, earlier: Measurement) -> bool:
-            if newest.low is None or earlier.high is None or newest.family != earlier.family:
-                return False
-            return newest.low - earlier.high >= by[newest.family]
+    def rose(newest: Measurement, earlier: Measurement) -> bool:
+        now, then = newest.low, earlier.high
+        if now is None or then is None:
+            return False
+        family = newest.family
+        if family != earlier.family:
+            # section 6: mixed units are converted for trends, and for trends only
+            now, then = now * to_si.get(family, Decimal(1)), then * to_si.get(earlier.family, Decimal(1))
+            family = next(iter(to_si), family)
+        return now >= times * then if times else now - then >= by[family]
 
     cautious = reading == "cautiously"
 
@@ -244,6 +244,29 @@ def _rise(compiler: Compiler, node: Any, path: Path_, reading: Reading, _: Node)
         verdict, pair = series.rise(found, within, before, rose, context.now, cautious)
         context.evidence.extend(pair)
         return verdict if found or verdict else unless_supplied(context, "observations", cautious)
+
+    return answer
+
+
+@criterion("ever")
+def _ever(compiler: Compiler, node: Any, path: Path_, reading: Reading, _: Node) -> Test:
+    """Any result of the window, not only the newest; cautiously also a preliminary one."""
+    analyte = compiler.analyte(node["in"], (*path, "in"))
+    question = compiler.question(node, analyte, path)
+    if question is None:
+        compiler.document.fail(path, "say what once was: below, at_least, above or at_most")
+    within = compiler.duration(node["within"], (*path, "within"))
+    cautious = reading == "cautiously"
+
+    def answer(context: Context) -> Verdict:
+        found = context.results.get(analyte, ())
+        for result in found:
+            if result.problem is not None or result.at is None or (result.preliminary and not cautious):
+                continue
+            if result.at >= context.now - within and question(result) == YES:
+                context.evidence.append(result)
+                return YES
+        return NO if found else unless_supplied(context, "observations", cautious)
 
     return answer
 
