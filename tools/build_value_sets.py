@@ -2,9 +2,9 @@
 
     python tools/build_value_sets.py TERMINOLOGY_FOLDER
 
-TERMINOLOGY_FOLDER holds medications.csv, ndc.csv, conditions.csv, observations.csv and synonyms.csv. Run by a maintainer
-when the lists or the files in tools/value-set-sources/ change; the service itself reads the JSON only. Every folder of
-generated sets is replaced, so the output depends on the input alone. No clinical code stands in this script.
+TERMINOLOGY_FOLDER holds medications.csv, ndc.csv, conditions.csv, observations.csv and synonyms.csv. Run by a
+maintainer when the lists or the files in tools/value-set-sources/ change; the service itself reads the JSON only. Every
+folder of generated sets is replaced, so the output depends on the input alone. No clinical code stands in this script.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _map
 
 
 def read_yaml(name: str) -> Any:
-    return yaml.load((SOURCES / name).read_text(encoding="utf-8"), _UniqueKeys)
+    return yaml.load((SOURCES / name).read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506 - a SafeLoader
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -167,6 +167,11 @@ class Builder:
             held = self.sets[row["ingredient"]]
             if not any(row["code"].startswith(prefix) for prefix in held.prefixes["atc"]):
                 held.add("atc", row["code"], held.title)
+            for list_name, rule in self.rules["subsets"].items():
+                part = self.sets.get(f"{held.id}-{rule['qualifier']}")
+                groups = [group["code"] for group in self.class_rows[list_name]]
+                if part and any(row["code"].startswith(group) for group in groups):
+                    part.add("atc", row["code"], held.title)
         for id, rule in self.rules["route_subsets"].items():
             whole = self.sets[rule["of"]]
             part = self.new(id, "ingredient", rule["title"])
@@ -215,7 +220,13 @@ class Builder:
                 continue
             id = self.ingredient_id(row["ingredient"])
             short = "abbreviation" in row["kind"] and (len(row["synonym"]) <= 5 or "K " in row["synonym"])
-            group = "abbreviations" if short else "brands" if "brand" in row["kind"] and "brand-like" not in row["kind"] else "names"
+            group = (
+                "abbreviations"
+                if short
+                else "brands"
+                if "brand" in row["kind"] and "brand-like" not in row["kind"]
+                else "names"
+            )
             self.names[id][group].add(row["synonym"])
 
     def build_classes(self) -> None:
@@ -328,7 +339,9 @@ class Builder:
         id = f"{held.id}-snomed-ct" if snomed else held.id
         description = f"{held.title}." if not held.use else f"{held.title}. For {held.use}."
         if snomed:
-            description = f"SNOMED CT codes of {held.id}: {held.title}. Delete this file where SNOMED CT may not be used."
+            description = (
+                f"SNOMED CT codes of {held.id}: {held.title}. Delete this file where SNOMED CT may not be used."
+            )
         elif held.note:
             description += f" {held.note}"
         if systems:
@@ -446,7 +459,11 @@ def category_range(ranges: Iterable[str]) -> list[str]:
                 within = (first[1:], last[1:])
                 if not within[0] <= code[1:] <= within[1]:
                     continue
-                if ones.isdigit() or code in (first, last) or (tens == last[1] and ones <= last[2] and last[2].isalpha()):
+                if (
+                    ones.isdigit()
+                    or code in (first, last)
+                    or (tens == last[1] and ones <= last[2] and last[2].isalpha())
+                ):
                     found.append(code)
     return found
 
@@ -480,7 +497,7 @@ def is_leaf(value: Any) -> bool:
 
 def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
-        print(__doc__, file=sys.stderr)
+        print(__doc__, file=sys.stderr)  # noqa: T201
         return 2
     builder = Builder(Path(arguments[0]))
     builder.build_ingredients()
@@ -490,7 +507,7 @@ def main(arguments: list[str]) -> int:
     builder.build_other()
     builder.write()
     for kind in KINDS:
-        print(f"{kind}: {len(list((OUTPUT / kind).iterdir()))} sets")
+        print(f"{kind}: {len(list((OUTPUT / kind).iterdir()))} sets")  # noqa: T201
     return 0
 
 

@@ -25,37 +25,41 @@ ICD10CM = "http://hl7.org/fhir/sid/icd-10-cm"
 NDC = "http://hl7.org/fhir/sid/ndc"
 FILES = sorted(FOLDER.glob("*/*.json"))
 
+# Every drug that clinical-knowledge.md names (the class table of section 2.0 and the rules), by set id.
 NAMED_DRUGS = """
-hydrochlorothiazide chlorothiazide bendroflumethiazide methyclothiazide polythiazide hydroflumethiazide trichlormethiazide
-cyclopenthiazide chlorthalidone indapamide metolazone xipamide clopamide clorexolone mefruside quinethazone furosemide
-torsemide bumetanide ethacrynic-acid piretanide azosemide acetazolamide methazolamide topiramate zonisamide spironolactone
-eplerenone finerenone esaxerenone canrenone potassium-canrenoate amiloride triamterene benazepril captopril cilazapril
-enalapril fosinopril imidapril lisinopril moexipril perindopril quinapril ramipril trandolapril zofenopril azilsartan
-candesartan eprosartan irbesartan losartan olmesartan telmisartan valsartan aliskiren sacubitril naproxen ibuprofen
-diclofenac meloxicam indomethacin ketorolac ketoprofen flurbiprofen piroxicam sulindac etodolac nabumetone oxaprozin
-mefenamic-acid dexketoprofen aceclofenac nimesulide tenoxicam lornoxicam tolmetin fenoprofen diflunisal celecoxib
-etoricoxib parecoxib trimethoprim ciclosporin tacrolimus voclosporin heparin enoxaparin dalteparin tinzaparin nadroparin
-bemiparin fondaparinux pentamidine propranolol nadolol carvedilol labetalol sotalol timolol drospirenone ketoconazole
-potassium-chloride potassium-bicarbonate potassium-citrate potassium-gluconate potassium-acetate potassium-phosphate
-potassium-aspartate potassium-salt-substitute magnesium-oxide magnesium-hydroxide magnesium-citrate magnesium-chloride
-magnesium-glycinate magnesium-lactate magnesium-aspartate magnesium-glycerophosphate magnesium-gluconate
-magnesium-sulfate magnesium-trisilicate cisplatin carboplatin cetuximab panitumumab amphotericin-b gentamicin tobramycin
-amikacin foscarnet omeprazole esomeprazole lansoprazole dexlansoprazole pantoprazole rabeprazole vonoprazan amiodarone
-dofetilide dronedarone disopyramide procainamide quinidine methadone haloperidol thioridazine citalopram escitalopram
-donepezil ondansetron clarithromycin erythromycin azithromycin levofloxacin moxifloxacin fluconazole hydroxychloroquine
-domperidone quinine warfarin acenocoumarol phenprocoumon fluindione oxybutynin tolterodine fesoterodine darifenacin
-solifenacin trospium propantheline glycopyrronium hyoscyamine dicycloverine benzatropine trihexyphenidyl clozapine
-amitriptyline digoxin abiraterone liquorice denosumab aluminum-hydroxide magaldrate almagate hydrotalcite
-calcium-carbonate alginic-acid sucralfate cholestyramine colestipol colesevelam activated-charcoal kaolin pectin
-attapulgite smectite sevelamer lanthanum calcium-acetate sucroferric-oxyhydroxide ferric-citrate salmeterol formoterol
-arformoterol vilanterol indacaterol olodaterol bambuterol simvastatin atorvastatin rosuvastatin pravastatin lovastatin
-fluvastatin pitavastatin itraconazole gemfibrozil colchicine diltiazem verapamil iron-sucrose conjugated-estrogens
-raloxifene bazedoxifene ospemifene tamoxifen teriparatide abaloparatide galantamine rivastigmine nifedipine tolvaptan
-imatinib vincristine paclitaxel oxaliplatin clonazepam zolpidem gabapentin pregabalin prednisone prednisolone
-methylprednisolone dexamethasone hydrocortisone fludrocortisone sennosides bisacodyl sodium-picosulfate cascara
-sodium-phosphate insulin metformin lithium levothyroxine menaquinone apixaban rivaroxaban dabigatran edoxaban
-mycophenolic-acid
-""".split()
+hydrochlorothiazide chlorothiazide bendroflumethiazide methyclothiazide polythiazide hydroflumethiazide
+trichlormethiazide cyclopenthiazide chlorthalidone indapamide metolazone xipamide clopamide clorexolone
+mefruside quinethazone furosemide torsemide bumetanide ethacrynic-acid piretanide azosemide acetazolamide
+methazolamide topiramate zonisamide spironolactone eplerenone finerenone esaxerenone canrenone
+potassium-canrenoate amiloride triamterene benazepril captopril cilazapril enalapril fosinopril imidapril
+lisinopril moexipril perindopril quinapril ramipril trandolapril zofenopril azilsartan candesartan eprosartan
+irbesartan losartan olmesartan telmisartan valsartan aliskiren sacubitril naproxen ibuprofen diclofenac
+meloxicam indomethacin ketorolac ketoprofen flurbiprofen piroxicam sulindac etodolac nabumetone oxaprozin
+mefenamic-acid dexketoprofen aceclofenac nimesulide tenoxicam lornoxicam tolmetin fenoprofen diflunisal
+celecoxib etoricoxib parecoxib trimethoprim ciclosporin tacrolimus voclosporin heparin enoxaparin dalteparin
+tinzaparin nadroparin bemiparin fondaparinux pentamidine propranolol nadolol carvedilol labetalol sotalol
+timolol drospirenone ketoconazole potassium-chloride potassium-bicarbonate potassium-citrate
+potassium-gluconate potassium-acetate potassium-phosphate potassium-aspartate potassium-salt-substitute
+magnesium-oxide magnesium-hydroxide magnesium-citrate magnesium-chloride magnesium-glycinate magnesium-lactate
+magnesium-aspartate magnesium-glycerophosphate magnesium-gluconate magnesium-sulfate magnesium-trisilicate
+cisplatin carboplatin cetuximab panitumumab amphotericin-b gentamicin tobramycin amikacin foscarnet omeprazole
+esomeprazole lansoprazole dexlansoprazole pantoprazole rabeprazole vonoprazan amiodarone dofetilide
+dronedarone disopyramide procainamide quinidine methadone haloperidol thioridazine citalopram escitalopram
+donepezil ondansetron clarithromycin erythromycin azithromycin levofloxacin moxifloxacin fluconazole
+hydroxychloroquine domperidone quinine warfarin acenocoumarol phenprocoumon fluindione oxybutynin tolterodine
+fesoterodine darifenacin solifenacin trospium propantheline glycopyrronium hyoscyamine dicycloverine
+benzatropine trihexyphenidyl clozapine amitriptyline digoxin abiraterone liquorice denosumab
+aluminum-hydroxide magaldrate almagate hydrotalcite calcium-carbonate alginic-acid sucralfate cholestyramine
+colestipol colesevelam activated-charcoal kaolin pectin attapulgite smectite sevelamer lanthanum
+calcium-acetate sucroferric-oxyhydroxide ferric-citrate salmeterol formoterol arformoterol vilanterol
+indacaterol olodaterol bambuterol simvastatin atorvastatin rosuvastatin pravastatin lovastatin fluvastatin
+pitavastatin itraconazole gemfibrozil colchicine diltiazem verapamil iron-sucrose conjugated-estrogens
+raloxifene bazedoxifene ospemifene tamoxifen teriparatide abaloparatide galantamine rivastigmine nifedipine
+tolvaptan imatinib vincristine paclitaxel oxaliplatin clonazepam zolpidem gabapentin pregabalin prednisone
+prednisolone methylprednisolone dexamethasone hydrocortisone fludrocortisone sennosides bisacodyl
+sodium-picosulfate cascara sodium-phosphate insulin metformin lithium levothyroxine menaquinone apixaban
+rivaroxaban dabigatran edoxaban mycophenolic-acid
+""".split()  # noqa: SIM905
 
 
 @cache
@@ -133,8 +137,10 @@ def loinc_check(code: str) -> bool:
 
 
 def test_check_digits_of_known_codes() -> None:
-    assert snomed_check("449918009") and not snomed_check("449918008")
-    assert loinc_check("2823-3") and not loinc_check("2823-4")
+    assert snomed_check("449918009")
+    assert not snomed_check("449918008")
+    assert loinc_check("2823-3")
+    assert not loinc_check("2823-4")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -144,7 +150,8 @@ def test_file_is_a_valid_value_set(path: Path) -> None:
     assert resource["id"] == path.stem
     assert re.fullmatch(r"[A-Za-z0-9\-.]{1,64}", resource["id"])
     assert resource["url"] == f"{BASE}/ValueSet/{path.stem}"
-    assert resource["title"] and resource["description"]
+    assert resource["title"]
+    assert resource["description"]
     codes = concepts(resource)
     assert len(codes) == len(set(codes)), "a code is listed twice"
     headers = prefixes(resource)
@@ -157,7 +164,8 @@ def test_file_is_a_valid_value_set(path: Path) -> None:
         pattern = r"[A-Z]\d\d([A-Z]{1,2}(\d\d)?)?" if system == ATC else r"[A-Z]\d[0-9A-Z](\.[0-9A-Z]{1,4})?"
         assert re.fullmatch(pattern, code), code
     for system, code in codes:
-        assert code == code.strip() and code
+        assert code
+        assert code == code.strip()
         if system in (SNOMED, DMD):
             assert snomed_check(code), code
         elif system == LOINC and not code.startswith("LA"):
@@ -257,6 +265,17 @@ def test_every_named_drug_has_its_set_and_a_name(drug: str) -> None:
     assert names[drug]["names"]
 
 
+def test_qualified_subsets_have_no_names_and_belong_to_their_ingredient() -> None:
+    names = json.loads((FOLDER / "ingredient-names.json").read_text(encoding="utf-8"))
+    for path in (FOLDER / "ingredient").iterdir():
+        for one in read(path).get("extension", []):
+            assert one["url"] == f"{BASE}/StructureDefinition/variant-of"
+            whole = one["valueCanonical"].rsplit("/", 1)[1]
+            assert path.stem.startswith(f"{whole}-")
+            assert path.stem not in names
+            assert expansion(path.stem) <= expansion(whole)
+
+
 def test_mra_and_enac_are_apart() -> None:
     assert not ingredients("mra") & ingredients("enac")
     assert ingredients("k-sparing") >= ingredients("mra") | ingredients("enac") | {"mra", "enac"}
@@ -279,7 +298,8 @@ def test_names_do_not_lead_to_a_look_alike() -> None:
             assert len(brand) > 2
     for name, owners in words.items():
         assert len(owners) == 1 or name.startswith("co-"), f"{name} names {owners}"
-    assert words["quinine"] == {"quinine"} and words["quinidine"] == {"quinidine"}
+    assert words["quinine"] == {"quinine"}
+    assert words["quinidine"] == {"quinidine"}
 
 
 def test_exact_observation_lists() -> None:
@@ -295,10 +315,24 @@ def test_no_host_or_machine_path_in_any_file() -> None:
 
 def test_routes_are_complete() -> None:
     routes = yaml.safe_load((FOLDER / "routes.yaml").read_text(encoding="utf-8"))
-    for name in routes["local_routes_that_count"]:
+    known = set(routes["words"]) | {"enteral"}
+    assert set(routes["systemic"]) <= known
+    for codes in routes["codes"].values():
+        assert set(codes.values()) <= known
+    for code in routes["codes"][SNOMED]:
+        assert snomed_check(str(code)), code
+    for name, entry in routes["local_routes_that_count"].items():
         load(name)
-    for code in routes["local"]["snomed_ct"]:
-        assert snomed_check(str(code))
+        assert set(entry["routes"]) <= known
+        assert entry["source"]
+    used = {
+        one["valueCode"]
+        for path in FILES
+        for item in includes(read(path))
+        for one in item.get("extension", [])
+        if one["url"].endswith("/route")
+    }
+    assert used <= known | {"any", "unspecified"}
 
 
 def test_whole_folder_is_small() -> None:
