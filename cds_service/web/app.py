@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
@@ -14,10 +15,16 @@ from cds_service.web.wiring import Wiring, wire
 BLUEPRINTS = (discovery.blueprint, invocation.blueprint, operations.blueprint)
 
 
+class _App(Flask):
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """No function here is async; Flask would look each one up again for every request."""
+        return func
+
+
 def create_app(config: WebConfig | None = None, wiring: Wiring | None = None, request_log: Any = None) -> Flask:
     """Makes the application. Without arguments it reads the environment and loads the rules, once."""
     config = config if config is not None else config_from()
-    app = Flask(__name__)
+    app = _App(__name__)
     app.config["MAX_CONTENT_LENGTH"] = config.max_body_bytes
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 3600
     app.extensions["config"] = config

@@ -61,9 +61,9 @@ def _drain(response: Response) -> Response:
 
     Bounded in bytes and time; past either the server closes the connection, which the header announces.
     """
-    environ = request.environ
-    if response.status_code < 400 or getattr(g, "body_read", False):
+    if response.status_code < 400 or "body_read" in g:
         return response
+    environ = request.environ
     source, most = environ["wsgi.input"], 2 * (request.max_content_length or 0)
     left = request.content_length
     if left is None:

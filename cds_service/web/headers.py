@@ -30,18 +30,14 @@ CORS = (
 def register(app: Flask, config: WebConfig) -> None:
     def add(response: Response) -> Response:
         headers = response.headers
-        for name, value in SECURITY:
-            headers[name] = value
-        # ours, never the client's: what a client sends may name a patient
-        headers["X-Request-Id"] = os.urandom(8).hex()
+        # the id is ours, never the client's: what a client sends may name a patient
+        fixed = [*SECURITY, ("X-Request-Id", os.urandom(8).hex()), ("Vary", "Origin")]
         if "Cache-Control" not in headers:
-            headers["Cache-Control"] = "no-store"
-        headers.add("Vary", "Origin")
+            fixed.append(("Cache-Control", "no-store"))
         origin = request.headers.get("Origin")
         if origin is not None and (config.development or origin in config.cors_origins):
-            headers["Access-Control-Allow-Origin"] = origin
-            for name, value in CORS:
-                headers[name] = value
+            fixed += (("Access-Control-Allow-Origin", origin), *CORS)
+        headers.extend(fixed)
         return response
 
     app.after_request(add)

@@ -15,8 +15,9 @@ import msgspec
 from flask import Flask
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
+from cds_service.ruleset import RulesetError
 from cds_service.web.app import create_app
-from cds_service.web.config import WebConfig, config_from
+from cds_service.web.config import BadConfiguration, WebConfig, config_from
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than the 60 s after which common proxies drop an idle connection: the proxy then closes first, not we."""
@@ -43,9 +44,13 @@ def serve(
     threads: int | None = None,
     config: WebConfig | None = None,
 ) -> None:
-    """Serves until stopped. Raises `BadConfiguration` or the rules loader's error before anything listens."""
-    config = config if config is not None else config_from()
-    run(create_app(config), host, port, workers or config.workers, threads or config.threads)
+    """Serves until stopped. Exits with a message, before anything listens, when settings or rules are broken."""
+    try:
+        config = config if config is not None else config_from()
+        app = create_app(config)
+    except (BadConfiguration, RulesetError) as error:
+        raise SystemExit(f"Not started.\n{error}") from None
+    run(app, host, port, workers or config.workers, threads or config.threads)
 
 
 def run(app: Flask, host: str, port: int, workers: int = 1, threads: int = WebConfig().threads) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from cds_service.web.server import options
+from cds_service.web.config import WebConfig
+from cds_service.web.server import options, serve
 from tests.web.cds_hooks import check_cards, check_outcome
 from tests.web.fakes import body, hook_request
 
@@ -118,3 +119,17 @@ def test_options() -> None:
     assert found["bind"] == "[::1]:8080"
     assert found["workers"] >= 1
     assert found["preload_app"]
+
+
+def test_broken_rules_stop_the_start_with_their_file(tmp_path: Path) -> None:
+    (tmp_path / "cramp.yaml").write_text("id: [", encoding="utf-8")
+    with pytest.raises(SystemExit) as stopped:
+        serve(config=WebConfig(rules=tmp_path))
+    assert str(stopped.value).startswith("Not started.")
+    assert "yaml" in str(stopped.value)
+
+
+def test_a_wrong_setting_stops_the_start_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEGCRAMP_ZONE", "Nowhere")
+    with pytest.raises(SystemExit, match="LEGCRAMP_ZONE"):
+        serve()
