@@ -1,0 +1,23 @@
+"""`legcramp`: the command line. A test fails when docs/command-line.md lacks a command."""
+
+from __future__ import annotations
+
+import click
+
+from cds_service import __version__
+from cds_service.cli.check import check
+from cds_service.cli.rules import rules
+from cds_service.cli.scenarios import scenarios
+from cds_service.cli.serve import serve
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="legcramp")
+def main() -> None:
+    """Clinical decision support for leg cramps, from the command line."""
+
+
+main.add_command(serve)
+main.add_command(check)
+main.add_command(scenarios)
+main.add_command(rules)
