@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import Any, Literal
 
 from cds_service.engine.model import Finding, TierResult
-from cds_service.facts.model import Condition, DataGap, Facts, Ingredient, Measurement, Medication, Procedure
+from cds_service.facts.model import Condition, Facts, Ingredient, Measurement, Medication, Procedure
 from cds_service.settings import Settings
 
 Reading = Literal["surely", "bands", "cautiously"]
@@ -26,7 +26,6 @@ class Context:
         "allergy_sets",
         "bound",
         "conditions",
-        "derived",
         "evidence",
         "facts",
         "findings",
@@ -40,6 +39,7 @@ class Context:
         "settings",
         "shown",
         "tier",
+        "windows",
     )
 
     def __init__(self, facts: Facts, settings: Settings) -> None:
@@ -62,7 +62,6 @@ class Context:
                 self.procedures[set_id].append(procedure)
         self.allergy_sets = {set_id for allergy in facts.allergies for set_id in allergy.sets}
         self.remembered: dict[tuple[str, Reading], tuple[int, tuple[Any, ...], frozenset[str]]] = {}
-        self.derived: set[str] = set()
         self.findings: dict[str, Finding] = {}
         self.tier: TierResult | None = None
         self.quiet = True
@@ -72,6 +71,8 @@ class Context:
     def begin(self) -> None:
         """Forget what the last rule bound, matched and missed."""
         self.bound: dict[str, Binding] = {}
+        self.windows: dict[str, datetime | None] = {}
+        """Since when the result bound under a name had to be."""
         self.evidence: list[Any] = []
         self.missing: set[str] = set()
 
@@ -82,9 +83,6 @@ class Context:
             return None
         today = self.now.astimezone(self.settings.zone).date()
         return _years(patient.born_latest, today), _years(patient.born_earliest, today)
-
-    def gap_texts(self) -> tuple[DataGap, ...]:
-        return self.facts.gaps
 
 
 def _years(born: date, today: date) -> int:

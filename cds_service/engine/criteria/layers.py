@@ -93,6 +93,11 @@ def _mode(compiler: Compiler, node: Any, path: Path_, reading: Reading, _: Node)
     return lambda context: YES if context.quiet is quiet else NO
 
 
+@criterion("hook")
+def _hook(compiler: Compiler, node: Any, path: Path_, reading: Reading, _: Node) -> Test:
+    return lambda context: YES if context.facts.hook == node else NO
+
+
 @criterion("shown")
 def _shown(compiler: Compiler, node: Any, path: Path_, reading: Reading, _: Node) -> Test:
     at_least = INDICATORS.index(node["at_least"])

@@ -49,6 +49,7 @@ def _observation(compiler: Compiler, node: Any, path: Path_, reading: Reading, o
             context.evidence.append(result)
             if name and name not in context.bound:
                 context.bound[name] = result
+                context.windows[name] = since
         elif verdict == NO and result is None:
             return unless_supplied(context, "observations", cautious)
         return verdict
@@ -89,7 +90,8 @@ def _final_behind(
 ) -> Verdict:
     """A band that does not count preliminary results asks the newest final one instead."""
     final = series.usable(context.results.get(preliminary.analyte, ()))
-    if not final:
+    since = context.windows.get(name)
+    if not final or (since is not None and series.instant(final[0]) < since):
         return NO
     verdict = question(final[0])
     if verdict == YES:
@@ -158,7 +160,10 @@ def _conflict(compiler: Compiler, node: Any, path: Path_, reading: Reading, oute
     name = outer.get("as", "")
 
     def answer(context: Context) -> Verdict:
-        verdict, pair = series.conflict(context.results.get(analyte, ()), within, apart, by, context.now)
+        found = context.results.get(analyte, ())
+        if not found:
+            return unless_supplied(context, "observations", reading == "cautiously")
+        verdict, pair = series.conflict(found, within, apart, by, context.now)
         if verdict == YES:
             context.evidence.extend(pair)
             if name and name not in context.bound:
@@ -179,8 +184,11 @@ def _unreadable(compiler: Compiler, node: Any, path: Path_, reading: Reading, ou
     name = outer.get("as", "")
 
     def answer(context: Context) -> Verdict:
+        found = context.results.get(analyte, ())
+        if not found:
+            return unless_supplied(context, "observations", reading == "cautiously")
         verdict, result = series.unreadable_extreme(
-            context.results.get(analyte, ()),
+            found,
             lambda number: number < below[family] or number >= at_least[family],
             context.now - within,
             context.now,
@@ -281,7 +289,10 @@ def _persists(compiler: Compiler, node: Any, path: Path_, reading: Reading, oute
     name = outer.get("as", "")
 
     def answer(context: Context) -> Verdict:
-        verdict, pair = series.persists(context.results.get(analyte, ()), question, apart)
+        found = context.results.get(analyte, ())
+        if not found:
+            return unless_supplied(context, "observations", reading == "cautiously")
+        verdict, pair = series.persists(found, question, apart)
         context.evidence.extend(pair)
         if pair and name and name not in context.bound:
             context.bound[name] = pair[0]
@@ -298,7 +309,10 @@ def _fall(compiler: Compiler, node: Any, path: Path_, reading: Reading, _: Node)
     more_than = compiler.threshold(node["more_than"], analyte, (*path, "more_than"))
 
     def answer(context: Context) -> Verdict:
-        found = [result for result in series.usable(context.results.get(analyte, ())) if series.exact(result)]
+        recorded = context.results.get(analyte, ())
+        if not recorded:
+            return unless_supplied(context, "observations", reading == "cautiously")
+        found = [result for result in series.usable(recorded) if series.exact(result)]
         for earlier in found[1:]:
             apart = series.instant(found[0]) - series.instant(earlier)
             if not least_apart <= apart <= period or earlier.family != found[0].family:
