@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import msgspec
 
+from cds_service.assess import assess
 from cds_service.cards.model import Card
 from cds_service.cards.response import encode_response
 from cds_service.facts.gathered import Gathered
@@ -48,7 +49,4 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
 
 def wire(config: WebConfig) -> Wiring:
     """Loads the rules, once. Raises `RulesetError`, which names file and line of every mistake."""
-    ruleset = load_ruleset(config.rules)
-    from cds_service.assess import assess
-
-    return Wiring(ruleset=ruleset, assess=assess, encode_response=encode_response)
+    return Wiring(ruleset=load_ruleset(config.rules), assess=assess, encode_response=encode_response)
