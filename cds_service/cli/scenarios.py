@@ -55,7 +55,7 @@ def _told(runner: Runner, paths: tuple[Path, ...]) -> tuple[list[Scenario], bool
             continue
         for file in sorted(path.rglob("*.yaml")) if path.is_dir() else [path]:
             try:
-                told += runner.in_files([file])
+                told += runner.in_files([file.resolve()], Path.cwd())
             except RuleError as error:
                 complain(str(error))
                 failed = True

@@ -13,7 +13,7 @@ from cds_service.engine.model import Finding, Rule
 from cds_service.ruleset import Ruleset
 from cds_service.scenarios.build import Case
 from cds_service.scenarios.grammar import Scenario, listed
-from cds_service.scenarios.offers import ANY_MEDICATION, ANY_ORDER, Offered, offered_on, texts_in
+from cds_service.scenarios.offers import ANY_MEDICATION, ANY_ORDER, Offered, name_of, offered_on, texts_in
 
 ASSESSMENT = "org.legcramp.assessment"
 """The extension in which a card names its rules."""
@@ -60,6 +60,7 @@ class Comparison:
             )
             for card in assessment.cards
         )
+        self.known = known_words(ruleset)
         self.findings: dict[str, Finding] = {finding.rule.id: finding for finding in assessment.findings}
 
     def mismatches(self) -> list[Mismatch]:
@@ -130,7 +131,9 @@ class Comparison:
         yield from _same("mode", expected.get("mode"), self.assessment.mode)
         for gate, row in expected.get("gates", {}).items():
             decision = self.assessment.decisions.get(gate)
-            yield from _same(f"gate {gate}", row, decision.row if decision else "not asked")
+            got = decision.row if decision else "not asked"
+            if row not in (got, got.rstrip("abcdefgh")):  # GK4 stands for its rows GK4 and GK4b
+                yield Mismatch(f"gate {gate}", row, got)
         for rule_id, wanted in expected.get("findings", {}).items():
             finding = self.findings.get(rule_id)
             if wanted not in _answers(finding):
@@ -163,6 +166,7 @@ class Comparison:
     def _one_card(self, expected: dict[str, Any], shown: Shown) -> Iterator[Mismatch]:
         where = f"card {shown.rule}: "
         yield from self._offers(where, expected, shown)
+        yield from self._unknown(f"{where}rules", (*expected.get("names", ()), *expected.get("not_names", ())))
         for rule_id in expected.get("names", ()):
             if rule_id not in shown.rules:
                 yield Mismatch(f"{where}rules", rule_id, ", ".join(shown.rules))
@@ -178,6 +182,8 @@ class Comparison:
             yield from _contains(f"{where}summary", text, shown.card.summary)
 
     def _offers(self, where: str, expected: dict[str, Any], shown: Shown) -> Iterator[Mismatch]:
+        for key in ("offers", "only_offers", "not_offers"):
+            yield from self._unknown(f"{where}{key}", expected.get(key, ()))
         got = " | ".join(map(str, shown.offers)) or "nothing"
         wanted = expected.get("offers", ()) or expected.get("only_offers", ())
         for text in wanted:
@@ -194,7 +200,14 @@ class Comparison:
                 if offer.answers(text):
                     yield Mismatch(f"{where}offers", f"no {text}", str(offer))
 
+    def _unknown(self, what: str, wanted: Sequence[str]) -> Iterator[Mismatch]:
+        """A slip of the pen must not pass as an absence."""
+        for text in wanted:
+            if name_of(text) not in self.known:
+                yield Mismatch(what, text, f"{name_of(text)!r} is no rule, order or gate")
+
     def _absent(self, unwanted: str) -> Iterator[Mismatch]:
+        yield from self._unknown("absent", [unwanted])
         for shown in self.cards:
             if unwanted in (shown.rule, *shown.rules):
                 yield Mismatch("absent", f"no {unwanted} on any card", f"on the card of {shown.rule}")

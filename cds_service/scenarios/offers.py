@@ -14,8 +14,8 @@ from cds_service.cards.model import Card, Suggestion
 from cds_service.engine.loader import Knowledge
 
 _FACET = re.compile(
-    r"\b(\d+(?:\.\d+)? (?:meq|mmol|mg|g|ug|ml|iu)|\d+/day"
-    r"|recheck \d+(?:-\d+)? days?|\d+ days|routine|urgent|asap|stat)\b",
+    r"(?<![\w-])(\d+(?:\.\d+)? (?:meq|mmol|mg|g|ug|ml|iu)|\d+/day"
+    r"|recheck \d+(?:-\d+)? days?|\d+ days|routine|urgent|asap|stat)(?![\w-])",
     re.IGNORECASE,
 )
 ANY_MEDICATION, ANY_ORDER = "any medication", "any order"
@@ -47,6 +47,13 @@ class Offered(msgspec.Struct, frozen=True):
             and facets <= {_folded(facet) for facet in self.facets}
             and all(word.lower() in self.words.lower() for word in rest)
         )
+
+
+def name_of(wanted: str) -> str:
+    """What an offer of a scenario is about: an order, a gate, or a kind of offer."""
+    if wanted in (ANY_MEDICATION, ANY_ORDER):
+        return wanted
+    return next(iter(_FACET.sub(" ", wanted).split()), "")
 
 
 def offered_on(card: Card, knowledge: Knowledge, now: datetime, zone: tzinfo) -> list[Offered]:

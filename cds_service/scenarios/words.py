@@ -14,6 +14,7 @@ _FORMS = (
     (re.compile(r"\d{1,6}-\d"), LOINC),
     (re.compile(r"\d{6,18}"), SNOMED),
     (re.compile(r"[A-TV-Z]\d[0-9A-Z](?:\.[0-9A-Z]{1,4})?"), ICD10CM),
+    (re.compile(r"\d[A-Z][0-9A-Z]\d(?:\.[0-9A-Z]{1,2})?"), "http://id.who.int/icd/release/11/mms"),
 )
 _PREFERRED_ROUTES = {"oral": 0, "any": 0, "inhalation": 0, "injection": 0, "transdermal": 0, "": 1, "unspecified": 2}
 
@@ -75,6 +76,8 @@ class Words:
 
     def loinc(self, analyte: Analyte, unit: str | None) -> str:
         """The first accepted code whose property fits the unit."""
+        if analyte.id in self.said["loinc"]:
+            return str(self.said["loinc"][analyte.id])
         known = analyte.units.get(unit or "") or analyte.units.get(fold(unit or ""))
         if known is not None:
             for code, kind in analyte.properties.items():
