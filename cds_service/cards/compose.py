@@ -10,7 +10,7 @@ from cds_service.cards.drafts import Subject
 from cds_service.cards.model import Card, Coding, Link, Source
 from cds_service.cards.offers import Offered, OfferResolver, without_duplicates
 from cds_service.cards.select import ORDER_HOOKS, Selection, others, select
-from cds_service.cards.wording import fill_summary, join
+from cds_service.cards.wording import counted, fill_summary, join
 from cds_service.engine.context import Context
 from cds_service.engine.loader import Knowledge
 from cds_service.engine.model import Decision, Finding
@@ -80,6 +80,7 @@ class Composer:
             "tier": tier.level,
             "points": tier.points,
             "reviewable": len(reviewable),
+            "factors": counted(len(reviewable), "reviewable factor"),
             "strongest": join(strongest[:_STRONGEST]),
         }
         zone = self.context.settings.zone

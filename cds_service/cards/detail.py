@@ -7,7 +7,7 @@ from typing import Any
 
 from cds_service.cards.describe import describe
 from cds_service.cards.offers import Offered
-from cds_service.cards.wording import drug_names, escape, fill, join
+from cds_service.cards.wording import capitalized, counted, drug_names, escape, fill, in_sentence, join
 from cds_service.engine.context import Context
 from cds_service.engine.loader import Knowledge
 from cds_service.engine.model import Finding, TierResult
@@ -44,21 +44,16 @@ class DetailWriter:
 
     def of_summary(self, summary: Finding, folded: list[Finding], tier: TierResult, offered: Offered) -> str:
         """The detail of a summary card: every contributor with its points, and what each rule advises."""
-        contributors = [
-            f"{escape(contributor_name(c.finding, self.context))}: {c.points} {'point' if c.points == 1 else 'points'}"
-            for c in tier.contributors
-        ]
-        counted = {c.finding.rule.id for c in tier.contributors}
-        shown = [
-            *folded,
-            *(c.finding for c in tier.contributors if c.finding.rule.id not in {f.rule.id for f in folded}),
-        ]
+        scored = {c.finding.rule.id for c in tier.contributors}
+        contributors = [self._contributor(c.finding, counted(c.points, "point")) for c in tier.contributors]
+        others = [self.line(finding) for finding in folded if finding.rule.id not in scored]
+        shown = [*(c.finding for c in tier.contributors), *(f for f in folded if f.rule.id not in scored)]
         card = summary.rule.card
         parts = [
-            self._paragraph(f"Contributor level: {tier.level}", [f"{tier.points} points."]),
-            self._list("Contributors", contributors),
-            self._list("What to look at", [self.line(finding) for finding in folded if self.line(finding)]),
-            self._facts([f for f in shown if f.rule.id in counted or f in folded]),
+            self._paragraph("Contributor level", [f"{tier.level}, {counted(tier.points, 'point')}."]),
+            self._list("What contributes", contributors),
+            self._list("Also found", others),
+            self._facts(shown),
             self._list("Consider", offered.advice),
             self._withheld(offered),
             self._not_assessed(tier),
@@ -75,6 +70,11 @@ class DetailWriter:
     def line(self, finding: Finding) -> str:
         """A finding in one line: its summary part."""
         return self._fill(finding.rule.card.part or finding.summary, finding)
+
+    def _contributor(self, finding: Finding, points: str) -> str:
+        name = capitalized(contributor_name(finding, self.context))
+        line = self._fill(finding.rule.card.part, finding)
+        return f"{line} ({points})" if line else f"{name} ({points})"
 
     # -- sections
 
@@ -140,8 +140,8 @@ class DetailWriter:
 def contributor_name(finding: Finding, context: Context) -> str:
     """How a contributor is called in a list: its own wording, else its drugs, else the rule's title."""
     if finding.rule.card.name:
-        return fill(finding.rule.card.name, finding.bound, context.settings.zone)
+        return in_sentence(fill(finding.rule.card.name, finding.bound, context.settings.zone))
     drugs: Any = finding.bound.get("drug")
     if isinstance(drugs, tuple) and drugs:
         return join(drug_names(drugs))
-    return finding.rule.title
+    return in_sentence(finding.rule.title)

@@ -14,7 +14,7 @@ import msgspec
 from cds_service.cards import drafts
 from cds_service.cards.describe import describe
 from cds_service.cards.model import Action, Suggestion
-from cds_service.cards.wording import drug_names, fill, join
+from cds_service.cards.wording import drug_names, fill, in_sentence, join
 from cds_service.engine.context import Context
 from cds_service.engine.gates import decide
 from cds_service.engine.loader import Knowledge
@@ -102,8 +102,9 @@ class OfferResolver:
                         offered.reviews.append(review)
             case "delete":
                 for medication, ingredient in context.bound.get(offer.of, ()):
-                    if (medication.reference, ingredient.name) not in offered.deletions:
-                        offered.deletions.append((medication.reference, ingredient.name))
+                    draft = (medication.reference, in_sentence(ingredient.name))
+                    if draft not in offered.deletions:
+                        offered.deletions.append(draft)
             case "advice":
                 text = fill(offer.of, context.bound, zone)
                 if text not in offered.advice:

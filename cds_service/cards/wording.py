@@ -75,7 +75,7 @@ def fill(template: str, bound: Mapping[str, Any], zone: tzinfo, shortest: bool =
     def replace(match: re.Match[str]) -> str:
         return _render(bound.get(match[1]), match[2] or "", zone, shortest)
 
-    return _PLACEHOLDER.sub(replace, template)
+    return capitalized(_PLACEHOLDER.sub(replace, template))
 
 
 def fill_summary(template: str, bound: Mapping[str, Any], zone: tzinfo) -> str:
@@ -85,7 +85,7 @@ def fill_summary(template: str, bound: Mapping[str, Any], zone: tzinfo) -> str:
         text = fill(template, bound, zone, shortest=True)
     if len(text) > SUMMARY_LIMIT:
         text = text[: SUMMARY_LIMIT - 3].rsplit(" ", 1)[0] + "..."
-    return text[:1].upper() + text[1:]
+    return text
 
 
 def _render(value: Any, attribute: str, zone: tzinfo, shortest: bool) -> str:
@@ -113,8 +113,22 @@ def _render(value: Any, attribute: str, zone: tzinfo, shortest: bool) -> str:
 
 
 def drug_names(matches: Iterable[Any]) -> list[str]:
-    """The names of the ingredients of (Medication, Ingredient) pairs, each once."""
-    return list(dict.fromkeys(ingredient.name for _, ingredient in matches))
+    """The names of the ingredients of (Medication, Ingredient) pairs, each once, as they stand inside a sentence."""
+    return list(dict.fromkeys(in_sentence(ingredient.name) for _, ingredient in matches))
+
+
+def in_sentence(name: str) -> str:
+    """A drug's title without its capital: `Hydrochlorothiazide` but not `ACE inhibitor`."""
+    return name[:1].lower() + name[1:] if name[1:2].islower() else name
+
+
+def capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 point`, `2 points`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def join(words: list[str]) -> str:

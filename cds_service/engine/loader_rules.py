@@ -31,7 +31,7 @@ Row = TypeVar("Row")
 UNNAMED_BAND = "found"
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)(?:\.([a-z_]+))?\}")
 _ATTRIBUTES = frozenset({"", "name", "names", "date", "number", "unit", "band"})
-_ALWAYS_BOUND = frozenset({"tier", "points", "reviewable", "strongest"})
+_ALWAYS_BOUND = frozenset({"tier", "points", "reviewable", "factors", "strongest"})
 _OFFER_KINDS = ("order", "gate", "review", "delete", "advice")
 
 
