@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,13 +11,16 @@ from cds_service.cards.offers import Offered
 from cds_service.cards.wording import capitalized, counted, drug_names, escape, fill, in_sentence, join
 from cds_service.engine.context import Context
 from cds_service.engine.loader import Knowledge
-from cds_service.engine.model import Finding, TierResult
+from cds_service.engine.model import Finding, Rule, TierResult
 
 _MOST_GAPS = 6
 
 
 class DetailWriter:
-    """Writes the sections every card has: facts used, why, what was withheld, what is missing, evidence (P5)."""
+    """Writes the sections every card has: facts used, why, what was withheld, what is missing, evidence (P5).
+
+    Every piece is Markdown-escaped where it is made: rules' wording once, what is filled in each time.
+    """
 
     def __init__(self, context: Context, knowledge: Knowledge, names: Mapping[str, str]) -> None:
         self.context, self.knowledge, self.names = context, knowledge, names
@@ -27,114 +31,123 @@ class DetailWriter:
     ) -> str:
         """The detail of one finding's own card."""
         card = finding.rule.card
-        parts = [
+        return _joined(
             self._facts([finding]),
-            self._paragraph("Why", [self._fill(text, finding) for text in (finding.note, card.why, card.note) if text]),
-            self._list("Consider", offered.advice),
+            _paragraph("Why", [self._fill(text, finding) for text in (finding.note, card.why, card.note) if text]),
+            _list("Consider", map(escape, offered.advice)),
             self._withheld(offered),
-            self._list("Also found", [self.line(other) for other in named_only]),
+            _list("Also found", [self._line(other) for other in named_only]),
             self._others(others),
             self._missing([finding]),
-            self._paragraph("Red flags", [card.red_flags]),
-            self._paragraph("Follow-up", [card.follow_up]),
+            _paragraph("Red flags", [self._fill(card.red_flags, finding)]),
+            _paragraph("Follow-up", [self._fill(card.follow_up, finding)]),
             self._evidence([finding]),
             self._footer([finding], critical=finding.indicator == "critical"),
-        ]
-        return "\n\n".join(part for part in parts if part)
+        )
 
     def of_summary(self, summary: Finding, folded: list[Finding], tier: TierResult, offered: Offered) -> str:
         """The detail of a summary card: every contributor with its points, and what each rule advises."""
         scored = {c.finding.rule.id for c in tier.contributors}
+        unscored = [finding for finding in folded if finding.rule.id not in scored]
         contributors = [self._contributor(c.finding, counted(c.points, "point")) for c in tier.contributors]
-        others = [self.line(finding) for finding in folded if finding.rule.id not in scored]
-        shown = [*(c.finding for c in tier.contributors), *(f for f in folded if f.rule.id not in scored)]
         card = summary.rule.card
-        parts = [
-            self._paragraph("Contributor level", [f"{tier.level}, {counted(tier.points, 'point')}."]),
-            self._list("What contributes", contributors),
-            self._list("Also found", others),
-            self._facts(shown),
-            self._list("Consider", offered.advice),
+        return _joined(
+            _paragraph("Contributor level", [f"{tier.level}, {counted(tier.points, 'point')}."]),
+            _list("What contributes", contributors),
+            _list("Also found", [self._line(finding) for finding in unscored]),
+            self._facts([*(c.finding for c in tier.contributors), *unscored]),
+            _list("Consider", map(escape, offered.advice)),
             self._withheld(offered),
             self._not_assessed(tier),
             self._missing([summary, *folded]),
-            self._paragraph("What the level is not", [self.knowledge.tier.is_not if self.knowledge.tier else ""]),
-            self._paragraph("Why", [self._fill(text, summary) for text in (card.why, card.note) if text]),
-            self._paragraph("Red flags", [card.red_flags]),
-            self._paragraph("Follow-up", [card.follow_up]),
+            _paragraph(
+                "What the level is not",
+                [self._fill(self.knowledge.tier.is_not if self.knowledge.tier else "", summary)],
+            ),
+            _paragraph("Why", [self._fill(text, summary) for text in (card.why, card.note) if text]),
+            _paragraph("Red flags", [self._fill(card.red_flags, summary)]),
+            _paragraph("Follow-up", [self._fill(card.follow_up, summary)]),
             self._evidence([summary, *folded]),
             self._footer([summary, *folded], critical=False),
-        ]
-        return "\n\n".join(part for part in parts if part)
-
-    def line(self, finding: Finding) -> str:
-        """A finding in one line: its summary part."""
-        return self._fill(finding.rule.card.part or finding.summary, finding)
-
-    def _contributor(self, finding: Finding, points: str) -> str:
-        name = capitalized(contributor_name(finding, self.context))
-        line = self._fill(finding.rule.card.part, finding)
-        return f"{line} ({points})" if line else f"{name} ({points})"
+        )
 
     # -- sections
 
     def _fill(self, text: str, finding: Finding) -> str:
-        return fill(text, finding.bound, self.zone)
+        return fill(text, finding.bound, self.zone, markdown=True)
+
+    def _line(self, finding: Finding) -> str:
+        """A finding in one line: its summary part."""
+        return self._fill(finding.rule.card.part or finding.summary, finding)
+
+    def _contributor(self, finding: Finding, points: str) -> str:
+        line = self._fill(finding.rule.card.part, finding)
+        return f"{line or escape(capitalized(contributor_name(finding, self.context)))} ({points})"
 
     def _facts(self, findings: list[Finding]) -> str:
-        facts: dict[str, None] = {}
+        facts: dict[Any, None] = {}
         for finding in findings:
-            for fact in finding.evidence:
-                facts.setdefault(describe(fact, self.names, self.zone))
-        return self._list("Facts used", [fact for fact in facts if fact])
+            facts.update(dict.fromkeys(finding.evidence))
+        lines = dict.fromkeys(describe(fact, self.names, self.zone) for fact in facts)
+        return _list("Facts used", [escape(line) for line in lines])
 
     def _withheld(self, offered: Offered) -> str:
-        return self._list(
-            "Not offered", [f"{one.treatment} not offered: {one.reason} [{one.row}]" for one in offered.withheld]
-        )
+        lines = [escape(f"{one.treatment} not offered: {one.reason} [{one.row}]") for one in offered.withheld]
+        return _list("Not offered", lines)
 
     def _others(self, others: list[Finding]) -> str:
         names = [contributor_name(finding, self.context) for finding in others]
-        return self._paragraph("Other contributors on record", [f"{join(names)}."] if names else [])
+        return _paragraph("Other contributors on record", [f"{escape(join(names))}."] if names else [])
 
     def _not_assessed(self, tier: TierResult) -> str:
         if not tier.not_assessed:
             return ""
-        return self._paragraph("Not assessed", [f"{join(list(tier.not_assessed))} (no usable result)."])
+        return _paragraph("Not assessed", [f"{escape(join(list(tier.not_assessed)))} (no usable result)."])
 
     def _missing(self, findings: list[Finding]) -> str:
-        missing = {kind for finding in findings for kind in finding.missing} | self.context.facts.not_supplied
+        missing = set(self.context.facts.not_supplied)
+        for finding in findings:
+            missing.update(finding.missing)
         lines = [f"{kind.replace('-', ' ').capitalize()} were not supplied" for kind in sorted(missing)]
         lines += [gap.text for gap in self.context.facts.gaps if gap.kind != "not-supplied"]
         lines = list(dict.fromkeys(lines))
         if len(lines) > _MOST_GAPS:
             lines = [*lines[:_MOST_GAPS], f"and {len(lines) - _MOST_GAPS} more"]
-        return self._list("Data that are missing", lines)
+        return _list("Data that are missing", map(escape, lines))
 
     def _evidence(self, findings: list[Finding]) -> str:
         lines: dict[str, None] = {}
         for finding in findings:
-            for item in finding.rule.evidence:
-                reference = self.knowledge.references[item.cites]
-                lines.setdefault(f"{item.claim} ({item.strength}) - {reference.citation}")
-        return self._list("Evidence", lines)
+            lines.update(dict.fromkeys(_evidence_lines(finding.rule, self.knowledge)))
+        return _list("Evidence", lines)
 
     def _footer(self, findings: list[Finding], critical: bool) -> str:
         rules = ", ".join(f"{f.rule.number} {f.rule.id} {f.rule.version}" for f in findings)
-        sentences = [
-            f"Rules: {escape(rules)}. Knowledge version {self.knowledge.version}, draft for clinical sign-off."
-        ]
+        told = f"Rules: {rules}. Knowledge version {self.knowledge.version}, {self.knowledge.status}."
         if critical:
-            sentences.insert(0, f"This card is a {self.knowledge.output['supplement_note']}.")
-        return "\n\n".join(sentences)
+            return f"This card is a {self.knowledge.output['supplement_note']}.\n\n{told}"
+        return told
 
-    def _paragraph(self, title: str, sentences: Iterable[str]) -> str:
-        text = " ".join(escape(sentence) for sentence in sentences if sentence)
-        return f"**{title}:** {text}" if text else ""
 
-    def _list(self, title: str, lines: Iterable[str]) -> str:
-        items = [f"- {escape(line)}" for line in lines if line]
-        return "\n".join([f"**{title}**", "", *items]) if items else ""
+@functools.lru_cache(maxsize=512)
+def _evidence_lines(rule: Rule, knowledge: Knowledge) -> tuple[str, ...]:
+    """The evidence of one rule, written out once for each ruleset."""
+    cited = ((item, knowledge.references[item.cites]) for item in rule.evidence)
+    return tuple(escape(f"{item.claim} ({item.strength}) - {reference.citation}") for item, reference in cited)
+
+
+def _joined(*sections: str) -> str:
+    return "\n\n".join(section for section in sections if section)
+
+
+def _paragraph(title: str, sentences: Iterable[str]) -> str:
+    text = " ".join(sentence for sentence in sentences if sentence)
+    return f"**{title}:** {text}" if text else ""
+
+
+def _list(title: str, lines: Iterable[str]) -> str:
+    items = [f"- {line}" for line in lines if line]
+    return f"**{title}**\n\n" + "\n".join(items) if items else ""
 
 
 def contributor_name(finding: Finding, context: Context) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, tzinfo
@@ -69,13 +70,28 @@ def value_text(result: Measurement, number_only: bool = False) -> str:
     return shown if number_only else f"{shown} {unit_text(result.family)}".strip()
 
 
-def fill(template: str, bound: Mapping[str, Any], zone: tzinfo, shortest: bool = False) -> str:
-    """`template` with every `{name}` and `{name.attribute}` replaced. `shortest` names only the shortest drug."""
+def fill(template: str, bound: Mapping[str, Any], zone: tzinfo, shortest: bool = False, markdown: bool = False) -> str:
+    """`template` with every `{name}` and `{name.attribute}` replaced.
 
-    def replace(match: re.Match[str]) -> str:
-        return _render(bound.get(match[1]), match[2] or "", zone, shortest)
+    `shortest` names only the shortest drug of several; `markdown` gives text that means itself in Markdown.
+    """
+    literals, names = _parsed(template, markdown)
+    if not names:
+        return literals[0]
+    parts = [literals[0]]
+    for (name, attribute), literal in zip(names, literals[1:], strict=True):
+        value = _render(bound.get(name), attribute, zone, shortest)
+        parts.append(escape(value) if markdown else value)
+        parts.append(literal)
+    return capitalized("".join(parts))
 
-    return capitalized(_PLACEHOLDER.sub(replace, template))
+
+@functools.lru_cache(maxsize=8192)
+def _parsed(template: str, markdown: bool) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """The literal parts of a rule's wording and the names between them; only text of rules is ever remembered."""
+    pieces = _PLACEHOLDER.split(template)
+    literals = tuple(escape(piece) if markdown else piece for piece in pieces[::3])
+    return literals, tuple(zip(pieces[1::3], [name or "" for name in pieces[2::3]], strict=True))
 
 
 def fill_summary(template: str, bound: Mapping[str, Any], zone: tzinfo) -> str:

@@ -7,6 +7,7 @@ read stays in the series as unreadable, because it closes gates.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -36,14 +37,19 @@ def complete(context: Context, derived: DerivedMeasurement) -> None:
     if not first:
         return
     reported = context.results.get(derived.measurement, ())
-    speaking = [result.at for result in reported if result.usable and result.at is not None]
-    computed = EQUATIONS[derived.equation](context, derived.measurement, first, rest[0] if rest else ())
-    kept = [
-        result
-        for result in computed
-        if result.at is None or not any(abs(result.at - at) <= derived.apart for at in speaking)
-    ]
-    context.results[derived.measurement] = _newest_first([*reported, *kept])
+    speaking = sorted(result.at for result in reported if result.usable and result.at is not None)
+    lacking = [result for result in first if not _has_near(speaking, result.at, derived.apart)]
+    if not lacking:
+        return
+    computed = EQUATIONS[derived.equation](context, derived.measurement, lacking, rest[0] if rest else ())
+    context.results[derived.measurement] = _newest_first([*reported, *computed])
+
+
+def _has_near(instants: list[datetime], at: datetime | None, apart: timedelta) -> bool:
+    if at is None:
+        return False
+    position = bisect.bisect_left(instants, at - apart)
+    return position < len(instants) and instants[position] <= at + apart
 
 
 def _newest_first(results: Iterable[Measurement]) -> tuple[Measurement, ...]:

@@ -95,7 +95,7 @@ class CardText(msgspec.Struct, frozen=True):
     note: str = ""
 
 
-class Rule(msgspec.Struct, frozen=True):
+class Rule(msgspec.Struct, frozen=True, eq=False):
     id: str
     number: str
     title: str
