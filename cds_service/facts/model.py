@@ -21,7 +21,7 @@ ResourceKind = Literal[
 NO_SETS: frozenset[str] = frozenset()
 
 
-class DataGap(msgspec.Struct, frozen=True):
+class DataGap(msgspec.Struct, frozen=True, gc=False):
     """Something that could not be read, converted or fetched. Holds no patient data beyond a reference.
 
     `kind` is one of: not-supplied, fetch-failed, truncated, unreadable, wrong-patient, unusable-result,
@@ -36,14 +36,14 @@ class DataGap(msgspec.Struct, frozen=True):
     reference: str | None = None
 
 
-class Span(msgspec.Struct, frozen=True):
+class Span(msgspec.Struct, frozen=True, gc=False):
     """An instant known only to within a period: a partial FHIR date is the set of instants it may mean."""
 
     earliest: datetime
     latest: datetime
 
 
-class Patient(msgspec.Struct, frozen=True):
+class Patient(msgspec.Struct, frozen=True, gc=False):
     """Who the facts are about. A partial birth date keeps both ends; both are None when there is none."""
 
     id: str
@@ -53,7 +53,7 @@ class Patient(msgspec.Struct, frozen=True):
     deceased: bool = False
 
 
-class Ingredient(msgspec.Struct, frozen=True):
+class Ingredient(msgspec.Struct, frozen=True, gc=False):
     """One recognized active ingredient of a medication."""
 
     id: str
@@ -65,7 +65,7 @@ class Ingredient(msgspec.Struct, frozen=True):
     matched_by: Literal["code", "ingredient", "text"] = "code"
 
 
-class Dose(msgspec.Struct, frozen=True):
+class Dose(msgspec.Struct, frozen=True, gc=False):
     """Amounts as ordered. None means not stated or not computable; zero means explicitly none."""
 
     unit: str
@@ -76,7 +76,7 @@ class Dose(msgspec.Struct, frozen=True):
     """The amount in 24 hours."""
 
 
-class Medication(msgspec.Struct, frozen=True):
+class Medication(msgspec.Struct, frozen=True, gc=False):
     """One MedicationRequest or MedicationStatement that matters, with both senses of "current" (section 0.4)."""
 
     reference: str
@@ -105,7 +105,7 @@ class Medication(msgspec.Struct, frozen=True):
     """Value sets of the order's reasonCode."""
 
 
-class Condition(msgspec.Struct, frozen=True):
+class Condition(msgspec.Struct, frozen=True, gc=False):
     """One coded condition. `history` is a condition that is no longer present; refuted ones never become facts."""
 
     reference: str
@@ -120,7 +120,7 @@ class Condition(msgspec.Struct, frozen=True):
     """clinicalStatus says active, recurrence or relapse, as against a condition that merely is not said to be over."""
 
 
-class Measurement(msgspec.Struct, frozen=True):
+class Measurement(msgspec.Struct, frozen=True, gc=False):
     """One result of an accepted analyte: a set of possible values between `low` and `high`.
 
     `low`/`high` are in `family`, the unit in which thresholds of this analyte are compared; None means unbounded.
@@ -163,20 +163,20 @@ class Measurement(msgspec.Struct, frozen=True):
         return self.problem is None
 
 
-class Procedure(msgspec.Struct, frozen=True):
+class Procedure(msgspec.Struct, frozen=True, gc=False):
     reference: str
     sets: frozenset[str]
     performed: Span | None = None
 
 
-class Allergy(msgspec.Struct, frozen=True):
+class Allergy(msgspec.Struct, frozen=True, gc=False):
     """An active (or unverified) allergy or intolerance; refuted and entered-in-error ones never become facts."""
 
     reference: str
     sets: frozenset[str]
 
 
-class ServiceOrder(msgspec.Struct, frozen=True):
+class ServiceOrder(msgspec.Struct, frozen=True, gc=False):
     """An active or draft ServiceRequest: what has been ordered already."""
 
     reference: str

@@ -20,6 +20,8 @@ _BOM = b"\xef\xbb\xbf"
 _ID = re.compile(r"[A-Za-z0-9.\-]{1,200}")
 _TYPE = re.compile(r"[A-Z][A-Za-z]{1,63}")
 _FAILURES = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_OBJECT_FOR_LIST = re.compile(r"^Expected `array`, got `object` - at `\$\.([\w.\[\]]+)`$")
+_MOST_MENDS = 8
 _T = TypeVar("_T")
 
 
@@ -277,9 +279,26 @@ def _by_parts(raw: Raw) -> Resource:
     if identity.resource_type is not None and identity.resource_type not in READ_TYPES:
         return Skipped()
     try:
-        return _resource.decode(_loose_out.encode(_without_nulls(_loose.decode(raw))))
-    except (msgspec.DecodeError, msgspec.EncodeError, UnicodeError, ArithmeticError, ValueError, TypeError):
+        return _mended(_without_nulls(_loose.decode(raw)))
+    except (msgspec.DecodeError, msgspec.EncodeError, UnicodeError, ArithmeticError, ValueError, TypeError, LookupError):
         return identity
+
+
+def _mended(value: Any) -> Resource:
+    """Decodes a loose resource, reading one object where a list belongs as a list of one. Raises DecodeError."""
+    for _ in range(_MOST_MENDS):
+        try:
+            return _resource.decode(_loose_out.encode(value))
+        except msgspec.ValidationError as error:
+            found = _OBJECT_FOR_LIST.search(str(error))
+            if found is None:
+                raise
+            *path, last = re.findall(r"[A-Za-z]\w*|(?<=\[)\d+(?=\])", found[1])
+            holder = value
+            for step in path:
+                holder = holder[int(step)] if step.isdigit() else holder[step]
+            holder[last] = [holder[last]]
+    return _resource.decode(_loose_out.encode(value))
 
 
 def _bundle_by_parts(raw: Raw, identity: Unread) -> Resource:

@@ -19,6 +19,7 @@ class _Extension(msgspec.Struct, gc=False):
 
 class _Concept(msgspec.Struct, gc=False):
     code: str
+    display: str = ""
 
 
 class _Filter(msgspec.Struct, gc=False):
@@ -44,7 +45,7 @@ class Include(msgspec.Struct, gc=False):
         return ""
 
 
-class _Compose(msgspec.Struct, gc=False):
+class _Compose(msgspec.Struct, frozen=True, gc=False):
     include: tuple[Include, ...] = ()
     exclude: tuple[Include, ...] = ()
 
@@ -121,7 +122,7 @@ def _fold_in(one: ValueSet, compose: _Compose) -> None:
             one.parts.update(map(_id, include.valueSet))
         else:
             one.includes.append(include)
-            one.size += len(include.concept) + 5 * len(include.filter)
+            one.size += len(include.concept) + 50 * len(include.filter)
     for exclude in compose.exclude:
         if exclude.valueSet and not exclude.system:
             one.without.update(map(_id, exclude.valueSet))

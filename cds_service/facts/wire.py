@@ -94,10 +94,12 @@ class Patient(_Resource, frozen=True, gc=False, tag="Patient"):
 class Component(msgspec.Struct, frozen=True, gc=False):
     code: Concept | None = None
     valueQuantity: Quantity | None = None
-    valueCodeableConcept: Concept | None = None
+    valueCodeableConcept: NamedConcept | None = None
     valueString: Raw = NOTHING
     valueInteger: Raw = NOTHING
+    valueBoolean: bool | None = None
     valueDateTime: str | None = None
+    interpretation: tuple[NamedConcept, ...] | NamedConcept = ()
     referenceRange: tuple[QuantityRange, ...] = ()
 
 
@@ -111,13 +113,14 @@ class Observation(_Resource, frozen=True, gc=False, tag="Observation"):
     effectivePeriod: Period | None = None
     issued: str | None = None
     valueQuantity: Quantity | None = None
-    valueCodeableConcept: Concept | None = None
+    valueCodeableConcept: NamedConcept | None = None
     valueString: Raw = NOTHING
     valueInteger: Raw = NOTHING
     valueRange: Raw = NOTHING
     valueRatio: Raw = NOTHING
+    valueBoolean: bool | None = None
     valueDateTime: str | None = None
-    interpretation: tuple[NamedConcept, ...] = ()
+    interpretation: tuple[NamedConcept, ...] | NamedConcept = ()
     note: tuple[Annotation, ...] = ()
     specimen: Reference | None = None
     referenceRange: tuple[QuantityRange, ...] = ()

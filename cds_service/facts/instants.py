@@ -1,0 +1,132 @@
+"""FHIR dates, partial dates and instants into aware instants (section 0.5.7)."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, time, timedelta, tzinfo
+
+from cds_service.facts.model import Span
+
+_PARTIAL = re.compile(r"(\d{4})(?:-(\d{2}))?(?:-(\d{2}))?$")
+_LAST_YEAR = 9998
+_END_OF_DAY = time(23, 59, 59)
+
+
+def instant(text: str, zone: tzinfo) -> datetime | None:
+    """A dateTime with a time of day; one without an offset is read in `zone`. None when it is not one."""
+    if len(text) < 16 or len(text) > 40 or text[4] != "-":
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if at.year > _LAST_YEAR or at.year < 1800:
+        return None
+    if at.tzinfo is None:
+        return at.replace(tzinfo=zone)
+    return at
+
+
+def span(text: str | None, zone: tzinfo) -> Span | None:
+    """The instants that a date, partial date or dateTime may mean, in `zone`; None when it cannot be read."""
+    if not text:
+        return None
+    at = instant(text, zone)
+    if at is not None:
+        return Span(at, at)
+    days = day_span(text)
+    if days is None:
+        return None
+    first, last = days
+    return Span(
+        datetime.combine(first, time(), zone),
+        datetime.combine(last, _END_OF_DAY, zone),
+    )
+
+
+def day_span(text: str | None) -> tuple[date, date] | None:
+    """First and last day of ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD`` (a dateTime counts as its day)."""
+    if not text:
+        return None
+    found = _PARTIAL.match(text[:10] if len(text) > 10 and text[10] == "T" else text)
+    if found is None:
+        return None
+    year, month, day = found.groups()
+    if int(year) > _LAST_YEAR:
+        return (date(_LAST_YEAR, 12, 31),) * 2
+    if int(year) < 1800:
+        return None
+    try:
+        if day:
+            return (date(int(year), int(month), int(day)),) * 2
+        if month:
+            first = date(int(year), int(month), 1)
+            return first, (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+        return date(int(year), 1, 1), date(int(year), 12, 31)
+    except ValueError:
+        return None
+
+
+def result_times(text: str, zone: tzinfo, now: datetime) -> tuple[datetime | None, datetime | None]:
+    """`(at, at_earliest)` of a result. A bare day is 23:59:59 of it; a month or year ends at its end, at most now."""
+    at = instant(text, zone)
+    if at is not None:
+        return at, at
+    days = day_span(text)
+    if days is None:
+        return None, None
+    last = datetime.combine(days[1], _END_OF_DAY, zone)
+    if days[0] == days[1]:
+        return last, last
+    first = datetime.combine(days[0], time(), zone)
+    return (min(last, now) if first <= now else last), first
+
+
+def months_before(at: datetime, months: int) -> datetime:
+    """The same moment so many calendar months earlier; the last day of a shorter month."""
+    index = at.year * 12 + at.month - 1 - months
+    year, month = divmod(index, 12)
+    for day in range(at.day, 27, -1):
+        try:
+            return at.replace(year=year, month=month + 1, day=day)
+        except ValueError:
+            continue
+    return at.replace(year=year, month=month + 1)
+
+
+class Dates:
+    """The dates of one request, each text read once: the results of one sample and visit share theirs."""
+
+    def __init__(self, zone: tzinfo, now: datetime) -> None:
+        self.zone, self.now = zone, now
+        self._results: dict[str, tuple[datetime | None, datetime | None, float]] = {}
+        self._instants: dict[str, datetime | None] = {}
+        self._spans: dict[str, Span | None] = {}
+
+    def result(self, text: str) -> tuple[datetime | None, datetime | None, float]:
+        """`result_times` and the POSIX time of the first; that is minus infinity when there is none."""
+        known = self._results.get(text)
+        if known is None:
+            at = instant(text, self.zone)
+            at, earliest = (at, at) if at is not None else result_times(text, self.zone, self.now)
+            known = self._results[text] = (at, earliest, at.timestamp() if at is not None else _NEVER)
+        return known
+
+    def instant(self, text: str) -> datetime | None:
+        """`instant` in the zone of this request."""
+        if text in self._instants:
+            return self._instants[text]
+        known = self._instants[text] = instant(text, self.zone)
+        return known
+
+    def span(self, text: str | None) -> Span | None:
+        """`span` in the zone of this request."""
+        if not text:
+            return None
+        if text in self._spans:
+            return self._spans[text]
+        known = self._spans[text] = span(text, self.zone)
+        return known
+
+
+_NEVER = float("-inf")

@@ -1,0 +1,399 @@
+"""Observations into Measurements (section 0.5), and the hemolysis flags that go with them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from typing import TypeAlias
+
+import msgspec
+
+from cds_service.facts import wire
+from cds_service.facts.instants import Dates, day_span
+from cds_service.facts.model import NO_SETS, Measurement
+from cds_service.facts.quantities import Analyte, Problem, Reading, number, read_quantity
+from cds_service.facts.terminology import Match, Terminology
+from cds_service.facts.text import folded_text
+from cds_service.facts.units import HemolysisWords
+
+_FINAL = frozenset({"final", "amended", "corrected"})
+_FUTURE_TOLERANCE = timedelta(hours=24)  # 0.5.7
+_ANSWERED = Reading(None)
+_NO_VALUE = Reading("no-value")
+_NO_QUANTITY = Reading("not-a-quantity")
+_UNDATED = float("inf")
+_MOST_REMEMBERED = 8192
+_LONGEST_REMEMBERED = 160
+
+Row: TypeAlias = tuple[float, Measurement, wire.Observation]
+"""Minus the POSIX time of a result, the result, and where it was read."""
+Matched: TypeAlias = list[tuple[wire.Coding | wire.NamedCoding, Match]]
+
+
+Part: TypeAlias = wire.Observation | wire.Component
+
+
+class ObservationReader:
+    """Reads the observations of one request. Short-lived: its dates are those of the request."""
+
+    def __init__(self, terminology: Terminology, dates: Dates) -> None:
+        self.terminology = terminology
+        self.analytes = terminology.units.analytes
+        self.codes = terminology.codes
+        self.words = terminology.units.hemolysis
+        self.remembered = terminology.readings
+        self.dates = dates
+        self.latest = (dates.now + _FUTURE_TOLERANCE).timestamp()
+        self.hemolyzed_specimens: set[str] = set()
+        self.hemolyzed_at: set[datetime] = set()
+        """Instants of all hemolysis flags."""
+        self.hemolyzed_at_unnamed: set[datetime] = set()
+        """Instants of those that name no specimen."""
+        self._rows: dict[str, list[Row]] = {}
+        self._missed: set[tuple[str | None, str | None]] = set()
+
+    def matches(self, concept: wire.Concept | wire.NamedConcept | None) -> Matched:
+        """The codings of a concept that are in any value set."""
+        if concept is None:
+            return []
+        return [(coding, match) for coding in concept.coding if (match := self.match_of(coding)) is not None]
+
+    def match_of(self, coding: wire.Coding | wire.NamedCoding) -> Match | None:
+        """What a coding stands for. What stands for nothing is remembered: noise repeats."""
+        key = (coding.system, coding.code)
+        if key in self._missed:
+            return None
+        match = self.terminology.lookup(coding.system, coding.code)
+        if match is None:
+            self._missed.add(key)
+        return match
+
+    def observed(self, concept: wire.Concept | None) -> Matched:
+        """The codings of an observation's code that anything is read from. The hot path of a large record."""
+        found: Matched = []
+        if concept is not None:
+            codes = self.codes
+            for coding in concept.coding:
+                table = codes.get(coding.system)  # type: ignore[arg-type]
+                match = table.get(coding.code) if table is not None else None  # type: ignore[arg-type]
+                if match is None:
+                    match = self.match_of(coding)
+                if match is not None and match.observed:
+                    found.append((coding, match))
+        return found
+
+    def take(self, observation: wire.Observation, matched: Matched, reference: str) -> None:
+        """Reads what an observation holds: accepted analytes, its own and its components', and hemolysis flags."""
+        status = observation.status
+        if status not in _FINAL and status != "preliminary":
+            return
+        if matched:
+            self._part(observation, observation, matched, reference)
+        if observation.component:
+            for index, component in enumerate(observation.component):
+                inner = self.observed(component.code)
+                if inner:
+                    self._part(observation, component, inner, f"{reference}#component-{index + 1}")
+
+    def _part(self, observation: wire.Observation, part: Part, matched: Matched, reference: str) -> None:
+        for coding, match in matched:
+            if match.analyte is not None:
+                analyte = self.analytes[match.analyte]
+                kind = analyte.properties.get(coding.code) if analyte.properties else None  # type: ignore[arg-type]
+                if len(matched) > 1:
+                    kind = _property(analyte, [one.code for one, other in matched if other.analyte == analyte.id])
+                self._measure(observation, part, reference, analyte, match, kind)
+                return
+        flag_set = self.words.flag_set
+        if any(flag_set in match.sets for _, match in matched) and self._is_abnormal(observation, part):
+            self._flag(observation)
+
+    def _flag(self, observation: wire.Observation) -> None:
+        specimen = _specimen(observation)
+        at = self.times(observation)[0]
+        if specimen is not None:
+            self.hemolyzed_specimens.add(specimen)
+        if at is not None:
+            self.hemolyzed_at.add(at)
+            if specimen is None:
+                self.hemolyzed_at_unnamed.add(at)
+
+    def specimen(self, specimen: wire.Specimen, full_url: str | None = None) -> None:
+        """Notes a specimen that its condition calls hemolyzed."""
+        if self._has_condition(specimen):
+            self.hemolyzed_specimens.add(full_url or f"Specimen/{specimen.id}")
+
+    def _has_condition(self, specimen: wire.Specimen) -> bool:
+        conditions = self.words.specimen_conditions
+        return any(coding.code in conditions for concept in specimen.condition for coding in concept.coding)
+
+    def measurements(self) -> dict[str, tuple[Measurement, ...]]:
+        """Everything read, by analyte, newest first, undated ones first of all."""
+        if self.hemolyzed_at or self.hemolyzed_specimens:
+            for rows in self._rows.values():
+                rows[:] = [
+                    (at, msgspec.structs.replace(one, hemolyzed=True), observation)
+                    if not one.hemolyzed and self._is_flagged(observation, one.at)
+                    else (at, one, observation)
+                    for at, one, observation in rows
+                ]
+        return {analyte: _newest_first(self._rows[analyte]) for analyte in sorted(self._rows)}
+
+    def _measure(
+        self,
+        observation: wire.Observation,
+        part: Part,
+        reference: str,
+        analyte: Analyte,
+        match: Match,
+        kind: str | None,
+    ) -> None:
+        answers, date_answer = NO_SETS, None
+        quantity = part.valueQuantity
+        reading: Reading | None
+        if analyte.answers != "quantity":
+            reading, answers, date_answer = self._answer(analyte, part)
+        elif quantity is not None:
+            reading = self._read(analyte, quantity, kind)
+        elif analyte.integer_counts and bytes(part.valueInteger):
+            reading = read_quantity(analyte, _text(part.valueInteger), None, None, None, None, None)
+        else:
+            reading = _missing(part)
+        if reading is None:
+            return
+        at, at_earliest, posix, issued, problem = self.times(observation)
+        if problem is None:
+            problem = reading.problem
+        usable = problem is None
+        one = Measurement(
+            reference,
+            analyte.id,
+            match.sets,
+            at,
+            at_earliest,
+            observation.status == "preliminary",
+            problem,
+            reading.family if usable else "",
+            reading.low if usable else None,
+            reading.high if usable else None,
+            reading.low_open,
+            reading.high_open,
+            reading.value,
+            reading.unit,
+            reading.comparator,
+            self._upper_limit(analyte, part) if part.referenceRange else None,
+            bool(observation.note or observation.interpretation or observation.contained)
+            and self._says_hemolyzed(observation),
+            answers,
+            date_answer,
+            issued,
+        )
+        rows = self._rows.get(analyte.id)
+        if rows is None:
+            self._rows[analyte.id] = [(-posix, one, observation)]
+        else:
+            rows.append((-posix, one, observation))
+
+    def _answer(
+        self, analyte: Analyte, part: Part
+    ) -> tuple[Reading | None, frozenset[str], date | None]:
+        """A coded or dated answer; None where a panel's parent holds none of its own."""
+        if analyte.answers == "coded":
+            answer = part.valueCodeableConcept
+            sets = NO_SETS.union(*(match.sets for _, match in self.matches(answer)))
+            return (_ANSWERED if answer is not None else _missing(part)), sets, None
+        days = day_span(part.valueDateTime)
+        return (_ANSWERED if days else _missing(part)), NO_SETS, days[1] if days else None
+
+    def _read(self, analyte: Analyte, quantity: wire.Quantity, kind: str | None) -> Reading:
+        """`read_quantity`, remembered: a laboratory writes the same few numbers again and again."""
+        raw = bytes(quantity.value)
+        code, system, unit = quantity.code, quantity.system, quantity.unit
+        key = (analyte.id, raw, quantity.comparator, code, system, unit, kind)
+        known = self.remembered.get(key)
+        if known is None:
+            known = read_quantity(analyte, raw.decode("utf-8", "replace"), quantity.comparator, code, system, unit, kind)
+            if len(raw) + len(code or "") + len(system or "") + len(unit or "") < _LONGEST_REMEMBERED:
+                if len(self.remembered) >= _MOST_REMEMBERED:
+                    self.remembered.clear()
+                self.remembered[key] = known
+        return known
+
+    def times(
+        self, observation: wire.Observation
+    ) -> tuple[datetime | None, datetime | None, float, datetime | None, Problem | None]:
+        """`(at, at_earliest, POSIX time of at, issued, problem)` by 0.5.7."""
+        text = observation.effectiveDateTime
+        if text is None:
+            period = observation.effectivePeriod
+            text = observation.effectiveInstant or (period.end if period else None) or observation.issued
+        issued = self.dates.instant(observation.issued) if observation.issued is not None else None
+        if not text:
+            return None, None, _UNDATED, issued, "no-date"
+        at, at_earliest, posix = self.dates.result(text)
+        if at is None:
+            return None, None, _UNDATED, issued, "no-date"
+        return at, at_earliest, posix, issued, "future" if posix > self.latest else None
+
+    def _upper_limit(self, analyte: Analyte, part: Part) -> Decimal | None:
+        """The lowest upper limit stated, in its unit's family; a limit without a unit is no limit."""
+        limits: list[Decimal] = []
+        for stated in part.referenceRange:
+            if stated.high is not None:
+                limit = self._read(analyte, stated.high, None).high
+                if limit is not None:
+                    limits.append(limit)
+        return min(limits, default=None)
+
+    def _is_flagged(self, observation: wire.Observation, at: datetime | None) -> bool:
+        """Whether a hemolysis flag is about the same specimen; about the same instant where either names none."""
+        specimen = _specimen(observation)
+        if specimen is not None and specimen in self.hemolyzed_specimens:
+            return True
+        return at in (self.hemolyzed_at if specimen is None else self.hemolyzed_at_unnamed)
+
+    def _says_hemolyzed(self, observation: wire.Observation) -> bool:
+        """Whether the observation itself says so: its contained specimen, its notes, its interpretation."""
+        if any(type(inner) is wire.Specimen and self._has_condition(inner) for inner in observation.contained):
+            return True
+        texts = [note.text for note in observation.note]
+        texts += [concept.text for concept in _listed(observation.interpretation)]
+        return any(text is not None and says_hemolyzed(text, self.words) for text in texts)
+
+    def _is_abnormal(self, observation: wire.Observation, part: Part) -> bool:
+        abnormal = self.words.abnormal_interpretations
+        interpretations = _listed(part.interpretation)
+        if any(coding.code in abnormal for concept in interpretations for coding in concept.coding):
+            return True
+        if part.valueBoolean is not None:
+            return part.valueBoolean
+        answer = part.valueCodeableConcept
+        texts = [] if answer is None else [coding.display for coding in answer.coding] + [answer.text]
+        if bytes(part.valueString)[:1] == b'"':
+            texts.append(_text(part.valueString))
+        if any(text and _is_positive(text, self.words) for text in texts):
+            return True
+        value = number(_text(part.valueQuantity.value)) if part.valueQuantity else None
+        highs = [
+            number(_text(stated.high.value)) for stated in part.referenceRange if stated.high
+        ]
+        return value is not None and any(high is not None and value > high for high in highs)
+
+
+def contained_observations(
+    owner: wire.Observation | wire.DiagnosticReport, reference: str
+) -> Iterator[tuple[wire.Observation, str]]:
+    """Observations carried inside a panel or report; status, dates and subject left out are the owner's."""
+    for index, inner in enumerate(owner.contained):
+        if type(inner) is wire.Observation:
+            dated = inner.effectiveDateTime or inner.effectiveInstant or inner.effectivePeriod or inner.issued
+            filled = msgspec.structs.replace(
+                inner,
+                status=inner.status or owner.status,
+                subject=inner.subject or owner.subject,
+                effectiveDateTime=inner.effectiveDateTime if dated else owner.effectiveDateTime,
+                effectivePeriod=inner.effectivePeriod if dated else owner.effectivePeriod,
+                issued=inner.issued if dated else owner.issued,
+            )
+            yield filled, f"{reference}#{inner.id or index + 1}"
+
+
+def says_hemolyzed(text: str, words: HemolysisWords) -> bool:
+    """Whether a remark calls the sample hemolyzed: the letters are there and not denied ("not hemolyzed")."""
+    folded = folded_text(text[:2000])
+    if not any(letters in folded for letters in words.letters):
+        return False
+    for sentence in re.split(r"[.;\n]", folded):
+        for letters in words.letters:
+            for found in re.finditer(re.escape(letters), sentence):
+                if not _is_denied(sentence, found.start(), words):
+                    return True
+    return False
+
+
+def _is_denied(sentence: str, at: int, words: HemolysisWords) -> bool:
+    before = re.split(r"\b(?:but|however)\b|,", sentence[:at])[-1]
+    if before.endswith(("non", "non-", "un")):
+        return True
+    if any(re.search(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", before) for word in words.negated_before):
+        return True
+    after = re.match(r"[a-z]*\s*(?:index|flag|status)?\s*(?:is|was|:|=|-)?\s*(.*)", sentence[at:])
+    rest = after[1] if after else ""
+    return any(re.match(rf"{re.escape(word)}(?![a-z0-9])", rest) for word in words.negated_after)
+
+
+def _is_positive(text: str, words: HemolysisWords) -> bool:
+    folded = folded_text(text[:200])
+    tokens = re.findall(r"[a-z]+|[0-9]\+", folded)
+    if not any(token in words.positive_words for token in tokens):
+        return False
+    return not any(re.search(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", folded) for word in words.negated_before)
+
+
+def _text(raw: msgspec.Raw) -> str:
+    return bytes(raw).decode("utf-8", "replace")
+
+
+def _property(analyte: Analyte, codes: Iterable[str | None]) -> str | None:
+    kinds = {analyte.properties.get(code) for code in codes if code}
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def _missing(part: Part) -> Reading | None:
+    """The problem of a part without a quantity; None for the parent of a panel."""
+    if (
+        bytes(part.valueString)
+        or bytes(part.valueInteger)
+        or part.valueCodeableConcept is not None
+        or part.valueQuantity is not None
+        or part.valueDateTime is not None
+    ):
+        return _NO_QUANTITY
+    if isinstance(part, wire.Observation):
+        if bytes(part.valueRange) or bytes(part.valueRatio) or part.valueBoolean is not None:
+            return _NO_QUANTITY
+        if part.component:
+            return None
+    return _NO_VALUE
+
+
+def _listed(concepts: tuple[wire.NamedConcept, ...] | wire.NamedConcept) -> tuple[wire.NamedConcept, ...]:
+    """STU3 has one interpretation where R4 has a list."""
+    return concepts if isinstance(concepts, tuple) else (concepts,)
+
+
+def _specimen(observation: wire.Observation) -> str | None:
+    """What names the specimen: ``Specimen/id``, a URL, or a contained one of this observation alone."""
+    reference = observation.specimen.reference if observation.specimen else None
+    if not reference:
+        return None
+    at = reference.rfind("Specimen/")
+    if at >= 0:
+        return reference[at:].split("/_history", 1)[0]
+    return f"{observation.id}{reference}" if reference.startswith("#") else reference
+
+
+_LONG_AGO = -1e18
+
+
+def _newest_first(rows: list[Row]) -> tuple[Measurement, ...]:
+    """Sorted by instant; where instants are equal, by what else tells them apart, so that order of supply never does."""
+    if len(rows) > 1:
+        rows.sort(key=_by_time)
+        if any([one[0] == other[0] for one, other in pairwise(rows)]):
+            rows.sort(key=_by_all)
+    return tuple([row[1] for row in rows])
+
+
+def _by_time(row: Row) -> float:
+    return row[0]
+
+
+def _by_all(row: Row) -> tuple[float, float, bool, str, str]:
+    """Later issued first, then the unusable before the usable, then by reference."""
+    one = row[1]
+    issued = one.issued_at.timestamp() if one.issued_at is not None else _LONG_AGO
+    return (row[0], -issued, one.problem is None, one.reference, str(one.value))

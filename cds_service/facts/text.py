@@ -1,0 +1,273 @@
+"""The words of a medication into ingredients, route and form: the fallback where codes say nothing.
+
+Whole words only, accents folded, longest name first. A salt is no supplement ("losartan potassium"), a device is no
+drug, an abbreviation needs a second clue. What is found here is marked ``matched_by="text"`` and opens no gate.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from cds_service.facts.model import Ingredient
+from cds_service.facts.units import RulesFileError, read_yaml
+
+Form = Literal["solid", "liquid"]
+Words = tuple[str, ...]
+
+_WORD = re.compile(r"[a-z0-9]+(?:\.[0-9]+)?%?")
+_SIGNS = ("/", "+", ",", ";", "&", "-")
+_JOINTS = frozenset({"and", "with", "plus"})
+_NUMBER = re.compile(r"[0-9][0-9.]*[a-z%]{0,4}")
+_LONGEST_TEXT = 400
+_REMEMBERED = 4096
+
+
+class TextReading(msgspec.Struct, frozen=True):
+    """What the words of one string say."""
+
+    ingredients: tuple[Ingredient, ...] = ()
+    route: str | None = None
+    """The route its form words stand for; a route that is not systemic outranks one that is."""
+    form: Form | None = None
+    device: bool = False
+    words: Words = ()
+
+
+class CountingRoute(msgspec.Struct, frozen=True):
+    """A route that counts for a class although it is not systemic by itself."""
+
+    routes: frozenset[str]
+    only_if: dict[str, frozenset[Words]] = {}
+    """Route to the phrases of which one must stand in the words of the order."""
+
+
+class TextRules(msgspec.Struct, frozen=True):
+    """``rules/value-sets/routes.yaml``: how routes, forms, devices and salts are told. Routes are its own names."""
+
+    systemic: frozenset[str] = frozenset()
+    """Routes by which any drug reaches the whole body."""
+    route_codes: dict[str, str] = {}
+    """``system|CODE`` to its route."""
+    route_words: tuple[tuple[Words, str], ...] = ()
+    """Longest phrase first."""
+    counting: dict[str, CountingRoute] = {}
+    """Set id to the local routes that count for it after all."""
+    solid: frozenset[Words] = frozenset()
+    liquid: frozenset[Words] = frozenset()
+    devices: frozenset[Words] = frozenset()
+    salts: frozenset[str] = frozenset()
+    companions: frozenset[str] = frozenset()
+    """Words that may stand beside a bare mineral without making it a salt."""
+
+    def counts(self, sets: frozenset[str], routes: frozenset[str], route: str, words: Words) -> bool:
+        """Whether a drug of the sets `sets`, whose codes name `routes`, counts by `route`; `words` are the order's."""
+        if route in self.systemic:
+            return True
+        conditional = False
+        for set_id in sets & self.counting.keys():
+            rule = self.counting[set_id]
+            if route in rule.routes:
+                phrases = rule.only_if.get(route)
+                if phrases is None or any(_contains(words, phrase) for phrase in phrases):
+                    return True
+                conditional = True
+        return route in routes and not conditional
+
+
+def load_text_rules(folder: Path) -> TextRules:
+    """Reads ``routes.yaml`` in `folder`; without the file no route and no form is ever known. Raises `RulesFileError`."""
+    path = folder / "routes.yaml"
+    if not path.exists():
+        return TextRules()
+    data = read_yaml(path)
+    try:
+        words = {phrase: route for route, phrases in data["words"].items() for phrase in _phrases(phrases)}
+        solid, liquid = _phrases(data["solid"]), _phrases(data["liquid"])
+        told = {word for phrases in (solid, liquid, words) for phrase in phrases for word in phrase}
+        return TextRules(
+            systemic=frozenset(data["systemic"]),
+            route_codes={
+                f"{system}|{str(code).upper()}": route
+                for system, codes in data["codes"].items()
+                for code, route in codes.items()
+            },
+            route_words=tuple(sorted(words.items(), key=lambda row: (-len(row[0]), row[0]))),
+            counting={
+                set_id: CountingRoute(
+                    frozenset(rule["routes"]),
+                    {route: _phrases(phrases) for route, phrases in rule.get("only_if", {}).items()},
+                )
+                for set_id, rule in data["local_routes_that_count"].items()
+            },
+            solid=solid,
+            liquid=liquid,
+            devices=_phrases(data["devices"]),
+            salts=frozenset(word for phrase in _phrases(data["salts"]) for word in phrase),
+            companions=frozenset(word for phrase in _phrases(data["fillers"]) for word in phrase) | told,
+        )
+    except (AttributeError, KeyError, TypeError) as error:
+        raise RulesFileError(f"{path}:1: not the expected shape ({error!r})") from None
+
+
+class TextNames:
+    """All names by which an ingredient may be met in text. Remembers the latest strings it has read."""
+
+    def __init__(
+        self, by_first: dict[str, list[tuple[Words, Ingredient, bool]]], vague: frozenset[str] = frozenset()
+    ) -> None:
+        self._by_first = by_first
+        self.vague = vague
+        """Ingredients that a bare mineral word may mean: any of its salts."""
+        self._remembered: dict[str, TextReading] = {}
+
+    @classmethod
+    def build(
+        cls, names: dict[str, dict[str, list[str]]], ingredients: dict[str, Ingredient], salts: frozenset[str]
+    ) -> TextNames:
+        """`names` is ``ingredient-names.json``; names of unknown ingredients are left out."""
+        by_first: dict[str, list[tuple[Words, Ingredient, bool]]] = {}
+        for id_, kinds in names.items():
+            ingredient = ingredients.get(id_)
+            if ingredient is None:
+                continue
+            for kind in ("names", "brands", "abbreviations"):
+                for name in kinds.get(kind, ()):
+                    words = words_of(name)
+                    if words:
+                        by_first.setdefault(words[0], []).append((words, ingredient, kind == "abbreviations"))
+        for rows in by_first.values():
+            rows.sort(key=lambda row: (-len(row[0]), row[0], row[1].id))
+        vague = {row[1].id for salt in salts for row in by_first.get(salt, ()) if row[0] == (salt,)}
+        return cls(by_first, frozenset(vague))
+
+    def read(self, text: str, rules: TextRules) -> TextReading:
+        """What `text` names. Pure but for its memory of strings."""
+        known = self._remembered.get(text)
+        if known is None:
+            if len(self._remembered) >= _REMEMBERED:
+                self._remembered.clear()
+            known = self._remembered[text] = self._read(text[:_LONGEST_TEXT], rules)
+        return known
+
+    def _read(self, text: str, rules: TextRules) -> TextReading:
+        folded = folded_text(text)
+        matches = list(_WORD.finditer(folded))
+        words = tuple(match[0] for match in matches)
+        route, left = _route_and_rest(words, rules)
+        if any(_contains(left, device) for device in rules.devices) and not _has_amount(words):
+            return TextReading(device=True, words=words)
+        form = form_named(words, rules)
+        starts = [match.start() for match in matches]
+        found, abbreviated = self._names_in(folded, words, starts, rules)
+        clue = bool(found) or len(abbreviated) > 1 or route is not None or form is not None
+        if abbreviated and (clue or any(_NUMBER.fullmatch(word) for word in words)):
+            found.update(abbreviated)
+        return TextReading(tuple(found[id_] for id_ in sorted(found)), route, form, words=words)
+
+    def _names_in(
+        self, folded: str, words: Words, starts: list[int], rules: TextRules
+    ) -> tuple[dict[str, Ingredient], dict[str, Ingredient]]:
+        """Ingredients found by name, and by an abbreviation that needs a second clue."""
+        found: dict[str, Ingredient] = {}
+        abbreviated: dict[str, Ingredient] = {}
+        at = 0
+        while at < len(words):
+            length = 1
+            for name, ingredient, short in self._by_first.get(words[at], ()):
+                if len(name) < length or words[at : at + len(name)] != name:
+                    continue
+                if len(name) == 1 and name[0] in rules.salts and _is_salt(folded, words, starts, at, rules):
+                    continue
+                if short and starts[at] > 0 and folded[starts[at] - 1] == "-":
+                    continue
+                # one name may stand for several ingredients (co-drug names, brands of combinations)
+                length = len(name)
+                (abbreviated if short else found)[ingredient.id] = ingredient
+            at += length
+        return found, abbreviated
+
+
+def folded_text(text: str) -> str:
+    """Lower case, without accents."""
+    if text.isascii():
+        return text.lower()
+    decomposed = unicodedata.normalize("NFKD", text)
+    return "".join(letter for letter in decomposed if not unicodedata.combining(letter)).lower()
+
+
+def words_of(text: str) -> Words:
+    """The words of a text, folded."""
+    return tuple(_WORD.findall(folded_text(text)))
+
+
+def route_named(words: Words, rules: TextRules) -> str | None:
+    """The route that the words stand for; one that is not systemic outranks one that is."""
+    return _route_and_rest(words, rules)[0] if words else None
+
+
+def _route_and_rest(words: Words, rules: TextRules) -> tuple[str | None, Words]:
+    """The route, longest phrases first, and the words with those that told it blanked out."""
+    left = list(words)
+    routes: set[str] = set()
+    for phrase, route in rules.route_words:
+        if phrase[0] in left:
+            for at in range(len(left) - len(phrase) + 1):
+                if tuple(left[at : at + len(phrase)]) == phrase:
+                    routes.add(route)
+                    left[at : at + len(phrase)] = [""] * len(phrase)
+    return min(routes - rules.systemic, default=min(routes, default=None)), tuple(left)
+
+
+def form_named(words: Words, rules: TextRules) -> Form | None:
+    """Whether form words tell a solid or a liquid; None when they tell neither, or both."""
+    solid = any(_contains(words, phrase) for phrase in rules.solid)
+    liquid = any(_contains(words, phrase) for phrase in rules.liquid)
+    return None if solid == liquid else "solid" if solid else "liquid"
+
+
+def _has_amount(words: Words) -> bool:
+    """Whether a strength stands in the words: then they name a drug, whatever device it comes in."""
+    units = ("mg", "mcg", "ug", "g", "meq")
+    return any(
+        _NUMBER.fullmatch(word) is not None
+        and (word.endswith(units) or (at + 1 < len(words) and words[at + 1] in units))
+        for at, word in enumerate(words)
+    )
+
+
+def _is_salt(folded: str, words: Words, starts: list[int], at: int, rules: TextRules) -> bool:
+    """Whether a bare mineral has anything beside it, in its part of a combination, that could be the drug it salts."""
+    first = at
+    while first > 0 and not _is_split(folded, words, starts, first):
+        first -= 1
+    last = at
+    while last + 1 < len(words) and not _is_split(folded, words, starts, last + 1):
+        last += 1
+    return any(
+        index != at and words[index] not in rules.companions and _NUMBER.fullmatch(words[index]) is None
+        for index in range(first, last + 1)
+        if words[index] not in _JOINTS
+    )
+
+
+def _is_split(folded: str, words: Words, starts: list[int], at: int) -> bool:
+    """Whether a combination is split before the word at `at`."""
+    before = words[at - 1]
+    gap = folded[starts[at - 1] + len(before) : starts[at]]
+    return before in _JOINTS or words[at] in _JOINTS or any(sign in gap for sign in _SIGNS)
+
+
+def _contains(words: Words, phrase: Words) -> bool:
+    if len(phrase) == 1:
+        return phrase[0] in words
+    return any(words[at : at + len(phrase)] == phrase for at in range(len(words) - len(phrase) + 1))
+
+
+def _phrases(texts: Iterable[object]) -> frozenset[Words]:
+    return frozenset(words for words in (words_of(str(text)) for text in texts) if words)
