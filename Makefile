@@ -28,8 +28,11 @@ endef
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
+# A development profile: any browser origin may call, the preview page is on. docs/integrating.md says how to run it for real.
 serve: $(VENV)/.installed ## Run the service and its preview page on 127.0.0.1:8080 (PORT=, HOST= change it)
-	@exec $(BIN)/legcramp serve --host $(HOST) --port $(PORT)
+	@LEGCRAMP_DEVELOPMENT=$${LEGCRAMP_DEVELOPMENT:-1} \
+	LEGCRAMP_PUBLIC_BASE_URL=$${LEGCRAMP_PUBLIC_BASE_URL:-http://$(HOST):$(PORT)} \
+	exec $(BIN)/legcramp serve --host $(HOST) --port $(PORT)
 
 test: chromium lint ## Lint, type-check, check the arrows, run every test that is not heavy (ARGS= goes to pytest)
 	$(BIN)/pytest -n auto $(ARGS)
