@@ -1,0 +1,158 @@
+"""The bundled examples: scenarios, patients and hook requests of a checkout, moved to the present when shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cds_service.engine.source import RuleError
+from cds_service.facts.units import read_yaml
+from cds_service.ruleset import Ruleset
+from cds_service.scenarios import Runner, Scenario, read_file, shift_to
+from cds_service.scenarios.build import encoded, settings_of
+from cds_service.settings import Settings
+
+_CHECKOUT = Path(__file__).resolve().parents[3]
+_TOLD = (
+    "patient", "symptoms", "on", "results", "conditions", "procedures", "allergies", "orders", "drafting", "selecting",
+    "default", "without", "not_supplied", "settings",
+)  # fmt: skip
+
+
+class Example(msgspec.Struct, frozen=True):
+    """One example. `told` is what it says about its patient, a list of words under each key of the scenario grammar."""
+
+    id: str
+    title: str
+    hook: str
+    cases: tuple[str, ...] = ()
+    told: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    scenario: Scenario | None = None
+    file: Path | None = None
+
+
+class Group(msgspec.Struct, frozen=True):
+    """The examples of one file or folder."""
+
+    title: str
+    about: str
+    examples: tuple[Example, ...]
+
+
+class Examples:
+    """All examples, read once. One that cannot be read is named in `problems`, and the others stay."""
+
+    def __init__(self, ruleset: Ruleset, folder: Path | None = None) -> None:
+        self.folder = folder if folder is not None else _CHECKOUT / "fixtures"
+        self.runner = Runner(ruleset)
+        self.problems: list[str] = []
+        self.groups: tuple[Group, ...] = tuple(group for group in self._groups() if group.examples)
+        self.by_id: dict[str, Example] = {one.id: one for group in self.groups for one in group.examples}
+
+    def body(self, example: Example, hook: str, today: date) -> bytes:
+        """What a client would send: the example with its own today moved to `today`. Raises RuleError."""
+        if example.scenario is None:
+            assert example.file is not None  # an example is either a scenario or a file
+            return self._file_body(example.file, today)
+        scenario = example.scenario
+        if hook:
+            scenario = msgspec.structs.replace(scenario, told={**scenario.told, "hook": hook})
+        request = self.runner.case(scenario).request()
+        return encoded(shift_to(request, scenario.today, today))
+
+    def settings(self, example: Example, site: Settings) -> Settings:
+        """The site's settings with what the example itself asks for in their place."""
+        told = example.scenario.told.get("settings") if example.scenario else None
+        if not told:
+            return site
+        return msgspec.structs.replace(settings_of(told), public_base_url=site.public_base_url)
+
+    # -- reading
+
+    def _groups(self) -> Iterator[Group]:
+        yield self._files("patients", "Patients", "Whole records, as bundles.")
+        for path in sorted((self.folder / "scenarios").rglob("*.yaml")):
+            yield self._scenarios(path)
+        yield self._files("requests", "Hook requests", "Requests as clients send them, good and bad.")
+
+    def _files(self, name: str, title: str, about: str) -> Group:
+        paths = sorted((self.folder / name).rglob("*.json"))
+        examples = [
+            Example(path.relative_to(self.folder).with_suffix("").as_posix(), _words(path.stem), "", file=path)
+            for path in paths
+        ]
+        return Group(title, about, tuple(examples))
+
+    def _scenarios(self, path: Path) -> Group:
+        group = path.stem
+        try:
+            scenarios = read_file(path, self.runner.ruleset.folder, path.relative_to(self.folder.parent).as_posix())
+        except RuleError as error:
+            self.problems.append(str(error))
+            return Group(_words(group), "", ())
+        examples: dict[str, Example] = {}
+        for scenario in scenarios:
+            if not self.runner.rules.issuperset(scenario.requires):
+                continue  # its rules are still to come
+            name = f"{group}/{_slug(scenario.name)}"
+            while name in examples:
+                name += "-"
+            examples[name] = Example(
+                id=name,
+                title=scenario.name,
+                hook=scenario.hook,
+                cases=scenario.cases,
+                told=tuple(self._told(scenario.told)),
+                scenario=scenario,
+            )
+        about = str(read_yaml(path)["about"]).strip()
+        return Group(_words(group), about, tuple(examples.values()))
+
+    def _told(self, told: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
+        said = self.runner.words.said
+        who = {**said["patient"], **told.get("patient", {})}
+        if "born" in who:
+            who.pop("age", None)
+        for key in _TOLD:
+            if key == "patient":
+                yield key, (_phrase(who),)
+            elif key == "default" and told.get(key):
+                yield key, tuple(said["default_results"])
+            elif key == "symptoms" and told.get(key):
+                yield key, (said["symptom"]["text"],)
+            elif told.get(key):
+                values = told[key] if isinstance(told[key], list) else [told[key]]
+                yield key, tuple(_phrase(value) for value in values)
+
+    def _file_body(self, path: Path, today: date) -> bytes:
+        body = path.read_bytes()
+        try:
+            content = msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return body  # meant to be bad: shown as it is
+        of = date.fromisoformat(self.runner.words.said["today"])
+        return msgspec.json.encode(shift_to(content, of, today))
+
+
+def _phrase(value: Any) -> str:
+    """A value of the scenario grammar in one line."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{str(name).replace('_', ' ')} {_phrase(one)}" for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_phrase, value))
+    return (
+        {True: "yes", False: "no", None: "not stated"}.get(value, str(value)) if not isinstance(value, str) else value
+    )
+
+
+def _words(stem: str) -> str:
+    return stem.replace("-", " ").replace("_", " ").capitalize()
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "example"
