@@ -172,7 +172,7 @@ def _comparison(
 
 def unless_supplied(context: Context, kind: str, cautious: bool = False) -> Verdict:
     """No when the data were supplied; unknown, and named, when they were not."""
-    if kind in context.facts.not_supplied or (cautious and kind in context.facts.incomplete):
+    if kind in (context.absent_or_incomplete if cautious else context.absent):
         context.missing.add(kind)
         return UNKNOWN
     return NO

@@ -23,6 +23,8 @@ class Context:
     """The state of one `assess` call. Mutable, never shared, never outlives the call."""
 
     __slots__ = (
+        "absent",
+        "absent_or_incomplete",
         "allergy_sets",
         "bound",
         "conditions",
@@ -47,6 +49,8 @@ class Context:
         self.settings = settings
         self.now: datetime = facts.now
         self.results: dict[str, tuple[Measurement, ...]] = dict(facts.results)
+        self.absent = facts.not_supplied
+        self.absent_or_incomplete = facts.not_supplied | facts.incomplete
         self.medications: defaultdict[str, list[MedicationMatch]] = defaultdict(list)
         for medication in facts.medications:
             for ingredient in medication.ingredients:
@@ -66,15 +70,20 @@ class Context:
         self.tier: TierResult | None = None
         self.quiet = True
         self.shown: set[str] = set()
-        self.begin()
-
-    def begin(self) -> None:
-        """Forget what the last rule bound, matched and missed."""
         self.bound: dict[str, Binding] = {}
         self.windows: dict[str, datetime | None] = {}
         """Since when the result bound under a name had to be."""
         self.evidence: list[Any] = []
         self.missing: set[str] = set()
+
+    def begin(self) -> None:
+        """Forget what the last rule bound, matched and missed. What it left is never emptied: findings hold it."""
+        if self.bound or self.windows:
+            self.bound, self.windows = {}, {}
+        if self.evidence:
+            self.evidence = []
+        if self.missing:
+            self.missing = set()
 
     def age_range(self) -> tuple[int, int] | None:
         """The youngest and the oldest age in completed years, or None without a birth date."""

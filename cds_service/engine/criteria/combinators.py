@@ -21,7 +21,8 @@ def _all(compiler: Compiler, node: Any, path: Path_, reading: Reading, _: Node) 
             verdict = test(context)
             if verdict == NO:
                 return NO
-            lowest = min(lowest, verdict)
+            if verdict < lowest:
+                lowest = verdict
         return lowest
 
     return answer
@@ -30,12 +31,17 @@ def _all(compiler: Compiler, node: Any, path: Path_, reading: Reading, _: Node) 
 @criterion("any")
 def _any(compiler: Compiler, node: Any, path: Path_, reading: Reading, _: Node) -> Test:
     tests = _tests(compiler, node, path, reading)
+    # a card names every cause; a gate needs only one
+    first_will_do = reading == "cautiously"
 
     def answer(context: Context) -> Verdict:
         highest = NO
         for test in tests:
             verdict = test(context)
-            highest = max(highest, verdict)
+            if verdict > highest:
+                highest = verdict
+                if first_will_do and verdict == YES:
+                    return YES
         return highest
 
     return answer

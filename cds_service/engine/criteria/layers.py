@@ -23,20 +23,25 @@ def _fact(compiler: Compiler, node: Any, path: Path_, reading: Reading, _: Node)
     def answer(context: Context) -> Verdict:
         known = context.remembered.get(key)
         if known is None:
-            mark, missing_before = len(context.evidence), context.missing
-            context.missing = set()
-            bound, context.bound = context.bound, {}
-            verdict = test(context)
-            known = (verdict, tuple(context.evidence[mark:]) if verdict == YES else (), frozenset(context.missing))
-            del context.evidence[mark:]
-            context.missing, context.bound = missing_before, bound
-            context.remembered[key] = known
+            known = context.remembered[key] = _evaluated_apart(context, test)
         verdict, evidence, missing = known
-        context.evidence.extend(evidence)
-        context.missing |= missing
+        if evidence:
+            context.evidence.extend(evidence)
+        if missing:
+            context.missing |= missing
         return verdict
 
     return answer
+
+
+def _evaluated_apart(context: Context, test: Test) -> tuple[Verdict, tuple[Any, ...], frozenset[str]]:
+    """A fact's verdict, evidence and gaps, without a trace in the rule that asked first."""
+    evidence, bound, missing = context.evidence, context.bound, context.missing
+    context.evidence, context.bound, context.missing = [], {}, set()
+    verdict = test(context)
+    known = (verdict, tuple(context.evidence) if verdict == YES else (), frozenset(context.missing))
+    context.evidence, context.bound, context.missing = evidence, bound, missing
+    return known
 
 
 @criterion("finding")

@@ -25,10 +25,16 @@ def _medication(compiler: Compiler, node: Any, path: Path_, reading: Reading, ou
     drafts, count = node.get("drafts", "count"), node.get("count", 1)
 
     def answer(context: Context) -> Verdict:
+        by_set = context.medications
+        for set_id in sets:
+            if set_id in by_set:
+                break
+        else:
+            return unless_supplied(context, "medications", wide)
         matched: list[MedicationMatch] = []
         highest = NO
         for set_id in sets:
-            for match in context.medications.get(set_id, ()):
+            for match in by_set.get(set_id, ()):
                 medication, ingredient = match
                 if medication.draft:
                     if not wide or drafts == "apart":
@@ -39,7 +45,7 @@ def _medication(compiler: Compiler, node: Any, path: Path_, reading: Reading, ou
                     continue
                 if unlike and _is_same_drug(context, unlike, match, renewals):
                     continue
-                verdict = min((test(context, match) for test in filters), default=YES)
+                verdict = min([test(context, match) for test in filters]) if filters else YES
                 highest = max(highest, verdict)
                 if verdict == YES:
                     matched.append(match)

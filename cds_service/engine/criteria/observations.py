@@ -32,7 +32,9 @@ def _observation(compiler: Compiler, node: Any, path: Path_, reading: Reading, o
     worst = max if any(word in node for word in ("above", "at_least")) else min
 
     def answer(context: Context) -> Verdict:
-        found = context.results.get(analyte, ())
+        found = context.results.get(analyte)
+        if not found:
+            return unless_supplied(context, "observations", cautious)
         since = None if within is None else context.now - within
         if hemolyzed_apart:
             found = tuple(result for result in found if not result.hemolyzed)

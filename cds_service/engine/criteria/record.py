@@ -26,10 +26,16 @@ def _condition(compiler: Compiler, node: Any, path: Path_, reading: Reading, out
     count, name, cautious = node.get("count", 1), outer.get("as", ""), reading == "cautiously"
 
     def answer(context: Context) -> Verdict:
+        by_set = context.conditions
+        for set_id in sets:
+            if set_id in by_set:
+                break
+        else:
+            return unless_supplied(context, "conditions", cautious)
         sure: list[Condition] = []
         undated = 0
         for set_id in sets:
-            for condition in context.conditions.get(set_id, ()):
+            for condition in by_set.get(set_id, ()):
                 if condition.state not in states or condition in sure:
                     continue
                 verdict = YES if within is None else _noted_since(condition, context.now - within)
