@@ -46,8 +46,8 @@ test-heavy: $(VENV)/.installed-dev chromium ## Run the tests marked heavy, one a
 		echo "No test is marked heavy: nothing was run."; \
 	fi
 
-bench: $(VENV)/.installed-dev ## Run the benchmarks and print their numbers
-	$(BIN)/pytest tests/benchmarks -m "heavy or not heavy" -s $(ARGS)
+bench: $(VENV)/.installed-dev ## Measure what a request costs, beside orjson and fhir.resources (ARGS="--json FILE")
+	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 lint: $(VENV)/.installed-dev ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
