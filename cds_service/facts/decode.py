@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, tzinfo
 from hashlib import blake2b
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -27,8 +27,8 @@ from cds_service.facts.model import (
     ServiceOrder,
     Span,
 )
-from cds_service.facts.quantities import PROBLEMS
 from cds_service.facts.observations import ObservationReader, contained_observations
+from cds_service.facts.quantities import PROBLEMS
 from cds_service.facts.terminology import SYMPTOM_SET, Terminology
 
 _KINDS: dict[str, ResourceKind] = {
@@ -51,7 +51,7 @@ _NOT_DONE = frozenset({"entered-in-error", "not-done", "preparation"})
 _OPEN_ORDER = frozenset({"active", "draft", "on-hold", "unknown"})
 _FINAL = frozenset({"final", "amended", "corrected"})
 
-_Dated = (
+_Identified: TypeAlias = (
     wire.Observation
     | wire.Condition
     | wire.MedicationRequest
@@ -89,7 +89,9 @@ def _with_one_version_each(
     versions = build.versions
     kept = {reference: chosen for reference, (chosen, _) in versions.items()}
     resources = [
-        resource for resource in gathered.resources if f"{type(resource).__name__}/{getattr(resource, 'id', '')}" not in kept
+        resource
+        for resource in gathered.resources
+        if f"{type(resource).__name__}/{getattr(resource, 'id', '')}" not in kept
     ]
     gaps = [
         DataGap("conflict", kind, "A resource was supplied in two versions.", reference)
@@ -102,6 +104,31 @@ def _with_one_version_each(
         gaps=(*gathered.gaps, *gaps),
     )
     return _Build(again, terminology, zone, now).facts()
+
+
+class _Finder:
+    """Finds the resource that a reference means: contained (#id), by URL, or a Medication by ``Type/id``."""
+
+    def __init__(self, gathered: Gathered) -> None:
+        self.gathered = gathered
+        self.medications: dict[str, wire.Resource] | None = None
+
+    def __call__(self, reference: str | None, contained: tuple[wire.Resource, ...]) -> wire.Resource | None:
+        if not reference:
+            return None
+        if reference.startswith("#"):
+            return next((one for one in contained if getattr(one, "id", None) == reference[1:]), None)
+        by_url = self.gathered.by_url.get(reference)
+        if by_url is not None:
+            return by_url
+        if self.medications is None:
+            self.medications = {
+                f"Medication/{one.id}": one
+                for one in (*self.gathered.resources, *self.gathered.drafts)
+                if isinstance(one, wire.Medication)
+            }
+        named = type_and_id(reference)
+        return self.medications.get("/".join(named)) if named else None
 
 
 class _Build:
@@ -117,19 +144,18 @@ class _Build:
         self.drafts: set[str] = set()
         self.versions: dict[str, tuple[wire.Resource, ResourceKind]] = {}
         """References supplied in versions that differ, the version to keep, and their kind."""
-        self.by_reference: dict[str, wire.Resource] | None = None
         self.conditions: list[Condition] = []
         self.procedures: list[Procedure] = []
         self.allergies: list[Allergy] = []
         self.orders: list[ServiceOrder] = []
         self.dates = Dates(zone, now)
         self.observations = ObservationReader(terminology, self.dates)
-        self.medications = MedicationReader(terminology, self.dates, self.find)
+        self.medications = MedicationReader(terminology, self.dates, _Finder(gathered))
         self.patient, self.own = self._patient()
 
     def facts(self) -> Facts:
         gathered = self.gathered
-        by_type: dict[type, list[wire.Resource]] = {}
+        by_type: dict[Any, list[Any]] = {}
         for resource in gathered.resources:
             kind = type(resource)
             known = by_type.get(kind)
@@ -141,6 +167,10 @@ class _Build:
             if isinstance(dispense, wire.MedicationDispense) and self._is_own(dispense.subject, "medications"):
                 self.medications.dispense(dispense)
         self._drafts(gathered)
+        plain = by_type.get(wire.Observation)
+        if plain is not None:
+            self._learn_subjects(plain)
+            by_type[wire.Observation] = self.observations.take_all(plain, self.owned, self.seen)
         for kind in _READ_IN_ORDER:
             read = _READERS[kind]
             for resource in by_type.get(kind, ()):
@@ -263,6 +293,14 @@ class _Build:
             self.strangers.add(kind)
         return owned
 
+    def _learn_subjects(self, observations: Iterable[wire.Observation]) -> None:
+        """Settles beforehand which spelling of the subject is the patient's; another's are left to `_is_own`."""
+        references = {observation.subject.reference for observation in observations if observation.subject is not None}
+        for reference in references:
+            if reference is None:
+                continue
+            self.owned[reference] = self._names_patient(reference)
+
     def _names_patient(self, reference: str) -> bool:
         if reference in self.own:
             return True
@@ -277,7 +315,7 @@ class _Build:
 
     # -- identity
 
-    def _reference(self, type_name: str, resource: wire.Read) -> str:
+    def _reference(self, type_name: str, resource: _Identified) -> str:
         """``Type/id``; a resource without an id is told by its content (``Type/~digest``), whatever its place."""
         id_: str | None = resource.id
         if id_:
@@ -295,24 +333,6 @@ class _Build:
         known = self.versions[reference][0] if reference in self.versions else self.seen[reference]
         if known != resource:
             self.versions[reference] = (min(known, resource, key=msgspec.json.encode), kind)
-
-    def find(self, reference: str | None, contained: tuple[wire.Resource, ...]) -> wire.Resource | None:
-        """The resource that a reference means: contained (#id), by URL, or by ``Type/id``."""
-        if not reference:
-            return None
-        if reference.startswith("#"):
-            return next((one for one in contained if getattr(one, "id", None) == reference[1:]), None)
-        by_url = self.gathered.by_url.get(reference)
-        if by_url is not None:
-            return by_url
-        if self.by_reference is None:
-            self.by_reference = {
-                f"Medication/{one.id}": one
-                for one in (*self.gathered.resources, *self.gathered.drafts)
-                if type(one) is wire.Medication
-            }
-        named = type_and_id(reference)
-        return self.by_reference.get("/".join(named)) if named else None
 
     # -- the kinds
 
@@ -474,7 +494,7 @@ class _Build:
         reference = self._reference("Procedure", procedure)
         if self._is_new(reference, procedure, "procedures"):
             period = procedure.performedPeriod
-            text = procedure.performedDateTime or (period and (period.end or period.start))
+            text = procedure.performedDateTime or ((period.end or period.start) if period else None)
             self.procedures.append(
                 Procedure(reference, frozenset().union(*(match.sets for _, match in matched)), self.dates.span(text))
             )
@@ -567,7 +587,7 @@ def _gap_order(gap: DataGap) -> tuple[str, str, str, str]:
     return (gap.what, gap.kind, gap.reference or "", gap.text)
 
 
-_READERS = {
+_READERS: dict[Any, Callable[[Any, Any], None]] = {
     wire.Specimen: _Build._specimen,
     wire.Observation: _Build._observation,
     wire.DiagnosticReport: _Build._report,

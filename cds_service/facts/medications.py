@@ -177,7 +177,9 @@ class MedicationReader:
         names, rules = self.terminology.text_names, self.rules
         return not texts or any(names.read(text, rules).ingredients for text in texts)
 
-    def _currency(self, one: Prescription, started: Span | None, ended: Span | None, until: datetime | None) -> Currency:
+    def _currency(
+        self, one: Prescription, started: Span | None, ended: Span | None, until: datetime | None
+    ) -> Currency:
         zero = _dose_is_zero(_dosages(one))
         if isinstance(one, wire.MedicationStatement):
             return statement_currency(one.status, one.taken in _NOT_TAKEN, started, ended, zero, self.now)
@@ -281,7 +283,7 @@ class MedicationReader:
         return [one for id_, one in named.items() if agree and id_ not in known], not agree
 
     def _concepts(self, one: Prescription) -> tuple[list[tuple[wire.NamedConcept, bool]], str | None]:
-        """Every CodeableConcept that says what the medication is, whether it is an ingredient's, and the form's route."""
+        """Every concept that says what the medication is, whether it is an ingredient's, and the form's route."""
         concepts: list[tuple[wire.NamedConcept, bool]] = []
         form: str | None = None
         if one.medicationCodeableConcept is not None:

@@ -155,6 +155,7 @@ class Measurement(msgspec.Struct, frozen=True, gc=False):
     date_answer: date | None = None
     """A date given as the answer (estimated delivery date)."""
     issued_at: datetime | None = None
+    """When it was issued, where the sample's own time is less exact than an instant; None otherwise."""
     estimated: str | None = None
     """Name of the published equation when the service computed it."""
 

@@ -88,10 +88,7 @@ class Analyte(msgspec.Struct, frozen=True):
             by_code = self.units.get(code) or self.units.get(fold(code))
         else:
             by_code = None
-        if text is None or text == code:
-            by_text = None
-        else:
-            by_text = self.units.get(text) or self.units.get(fold(text))
+        by_text = None if text is None or text == code else self.units.get(text) or self.units.get(fold(text))
         if by_code is not None:
             if by_text is not None and (by_text.factor != by_code.factor or by_text.family != by_code.family):
                 return "unit-contradicts-code"
@@ -184,9 +181,7 @@ def read_quantity(
             unit.ucum,
             comparator=sign,
         )
-    return Reading(
-        None, value, unit.ucum, unit.family, low, high, low_open, high_open, sign
-    )
+    return Reading(None, value, unit.ucum, unit.family, low, high, low_open, high_open, sign)
 
 
 def _interval(value: Decimal, sign: str) -> tuple[Decimal, Decimal | None, bool, bool]:

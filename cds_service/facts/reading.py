@@ -8,6 +8,7 @@ any of the body.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -102,7 +103,7 @@ class _Identity(msgspec.Struct, frozen=True, gc=False):
 
 _members = msgspec.json.Decoder(dict[str, Raw])
 _items = msgspec.json.Decoder(list[Raw])
-_resource = msgspec.json.Decoder(Resource)
+_resource: msgspec.json.Decoder[Resource] = msgspec.json.Decoder(Resource)
 _body = msgspec.json.Decoder(_Body)
 _raw_bundle = msgspec.json.Decoder(_RawBundle)
 _raw_entry = msgspec.json.Decoder(_RawEntry)
@@ -143,7 +144,7 @@ def decode_bundle(body: bytes) -> Bundle:
 
 
 def decode_document(body: bytes) -> HookRequest | Bundle:
-    """Reads a file that is either a hook request or FHIR: what has a `resourceType` is FHIR. Raises `MalformedRequest`."""
+    """Reads a file that is a hook request or FHIR: what has a `resourceType` is FHIR. Raises `MalformedRequest`."""
     body = _without_bom(body)
     members = _guarded(_object, body)
     return decode_bundle(body) if "resourceType" in members else decode_request(body)
@@ -153,7 +154,7 @@ def _without_bom(body: bytes) -> bytes:
     return body[3:] if body.startswith(_BOM) else body
 
 
-def _guarded(read: Any, body: bytes) -> Any:
+def _guarded(read: Callable[[bytes], _T], body: bytes) -> _T:
     try:
         return read(body)
     except RecursionError:
@@ -280,7 +281,15 @@ def _by_parts(raw: Raw) -> Resource:
         return Skipped()
     try:
         return _mended(_without_nulls(_loose.decode(raw)))
-    except (msgspec.DecodeError, msgspec.EncodeError, UnicodeError, ArithmeticError, ValueError, TypeError, LookupError):
+    except (
+        msgspec.DecodeError,
+        msgspec.EncodeError,
+        UnicodeError,
+        ArithmeticError,
+        ValueError,
+        TypeError,
+        LookupError,
+    ):
         return identity
 
 

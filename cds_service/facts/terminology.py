@@ -245,7 +245,12 @@ class _Index:
             analytes = sorted(self.analyte_of[one] for one in sets if one in self.analyte_of)
             ingredients, routes = self._parts_of(listed, by_name & sets, excluded)
             known = Match(
-                sets, ingredients, routes, analytes[0] if analytes else None, smallest, not sets.isdisjoint(self.observed)
+                sets,
+                ingredients,
+                routes,
+                analytes[0] if analytes else None,
+                smallest,
+                not sets.isdisjoint(self.observed),
             )
             self._matches[key] = known
         return known

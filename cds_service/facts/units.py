@@ -96,7 +96,9 @@ def load_units(rules_folder: Path) -> Units:
         if validator is not None:
             for error in validator.iter_errors(_plain(data)):
                 where = "/".join(str(part) for part in error.absolute_path)
-                raise RulesFileError(f"{path}:{_line_of(path, error.absolute_path)}: {where or 'file'}: {error.message}")
+                raise RulesFileError(
+                    f"{path}:{_line_of(path, error.absolute_path)}: {where or 'file'}: {error.message}"
+                )
         if data["analyte"] != path.stem:
             raise RulesFileError(f"{path}:{_line_of(path, ['analyte'])}: analyte must be {path.stem}, the file's name")
         analytes[path.stem] = _analyte(path, data, spellings)
@@ -145,17 +147,19 @@ def _analyte(path: Path, data: dict[str, Any], spellings: dict[str, str]) -> Ana
     for spelling, ucum in spellings.items():
         if ucum in rows:
             units.setdefault(spelling, rows[ucum])
-    properties = {
-        str(code): kind for kind, codes in (data.get("properties") or {}).items() for code in codes
-    }
+    properties = {str(code): kind for kind, codes in (data.get("properties") or {}).items() for code in codes}
     si = next(iter(families), "")
     plausible = {unit: (Decimal(low), Decimal(high)) for unit, (low, high) in data.get("plausible", {}).items()}
     if families and si not in plausible:
-        raise RulesFileError(f"{path}:{_line_of(path, ['plausible'])}: a plausible range in {si}, the first family, is missing")
+        raise RulesFileError(
+            f"{path}:{_line_of(path, ['plausible'])}: a plausible range in {si}, the first family, is missing"
+        )
     for part in ("plausible", "reference"):
         for unit_name in data.get(part, {}):
             if unit_name not in families:
-                raise RulesFileError(f"{path}:{_line_of(path, [part, unit_name])}: {unit_name} is not among the families")
+                raise RulesFileError(
+                    f"{path}:{_line_of(path, [part, unit_name])}: {unit_name} is not among the families"
+                )
     return Analyte(
         id=data["analyte"],
         name=data["name"],

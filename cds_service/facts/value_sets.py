@@ -157,9 +157,7 @@ class Membership:
             self._known[key] = known
         return known
 
-    def _holds(
-        self, one: str, listed_in: frozenset[str], excluded_from: frozenset[str], memo: dict[str, bool]
-    ) -> bool:
+    def _holds(self, one: str, listed_in: frozenset[str], excluded_from: frozenset[str], memo: dict[str, bool]) -> bool:
         known = memo.get(one)
         if known is not None:
             return known

@@ -363,7 +363,21 @@ else:
     Resource = Union[(*_READ, *_SKIPPED)]
 
 READ_TYPES: frozenset[str] = frozenset(
-    "Patient Observation DiagnosticReport Specimen Condition Medication MedicationRequest MedicationStatement "
-    "MedicationDispense Procedure AllergyIntolerance ServiceRequest OperationOutcome Bundle".split()
+    {
+        "Patient",
+        "Observation",
+        "DiagnosticReport",
+        "Specimen",
+        "Condition",
+        "Medication",
+        "MedicationRequest",
+        "MedicationStatement",
+        "MedicationDispense",
+        "Procedure",
+        "AllergyIntolerance",
+        "ServiceRequest",
+        "OperationOutcome",
+        "Bundle",
+    }
 )
 """The `resourceType`s that are read; every other one is skipped."""
