@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from cds_service.ruleset import Ruleset, RulesetError, load_ruleset
 
@@ -17,10 +18,17 @@ FAILED = 1
 CANNOT_START = 3
 """The rules or the configuration cannot be used at all. (2 is click's: a command that was called wrongly.)"""
 
+_WIDTH_IN_FILES = 100
+
 
 def out() -> Console:
     """Standard output. Made anew each time, so that a test's capture is honored."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_IN_FILES)
+
+
+def say(text: str, style: str = "") -> None:
+    """Plain text, never wrapped when it goes into a file or a pipe."""
+    out().print(Text(text, style=style), soft_wrap=not sys.stdout.isatty())
 
 
 def complain(text: str) -> None:

@@ -20,7 +20,7 @@ Line = Text | Padding
 
 def explain(rule: Rule, ruleset: Ruleset) -> Iterator[Line]:
     """The rule line by line."""
-    titles = ruleset.terminology.titles
+    titles = _names(ruleset)
     data = rule.data
     yield Text(f"{rule.number}  {rule.title}", style="bold")
     yield Text(f"{rule.id} {rule.version}, {rule.status}; on {', '.join(sorted(rule.hooks))}; {rule.file}", style="dim")
@@ -46,6 +46,16 @@ def explain(rule: Rule, ruleset: Ruleset) -> Iterator[Line]:
     yield from _part("May be dismissed as", [_line(reasons.get(code, code), 1) for code in rule.override_reasons])
     yield from _part("Evidence", _evidence(rule, ruleset))
     yield from _part("Own scenarios", [_line(str(one["name"]), 1) for one in data.get("scenarios", ())])
+
+
+def _names(ruleset: Ruleset) -> dict[str, str]:
+    """What value sets, analytes and derived facts are called. An analyte outranks the list of its codes."""
+    facts = {
+        f"fact {data['fact']}": f"{data['fact']} ({data['title']})" if "title" in data else str(data["fact"])
+        for name, data in ruleset.knowledge.sources.items()
+        if name.startswith("facts/") and "fact" in data
+    }
+    return {**ruleset.terminology.titles, **ruleset.analyte_names, **facts}
 
 
 def _part(heading: str, lines: Any) -> Iterator[Line]:
@@ -89,6 +99,8 @@ def _aside(node: dict[str, Any]) -> str:
 
 def _simple(name: str, told: Any, titles: dict[str, str]) -> str:
     """One criterion in words: its kind, what it is about, and its particulars as they are written."""
+    if name == "fact":
+        return f"fact {titles.get(f'fact {told}', told)}"
     if not isinstance(told, dict):
         return f"{name.replace('_', ' ')} {_titled(told, titles)}"
     about = _titled(told.get("in", ""), titles)

@@ -8,7 +8,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from cds_service.cli.console import FAILED, complain, configuration, loaded, out, stop
+from cds_service.cli.console import FAILED, complain, configuration, loaded, out, say, stop
 from cds_service.cli.explain import explain
 from cds_service.engine.model import Rule
 from cds_service.engine.source import RuleError
@@ -39,13 +39,11 @@ def check(rules: Path | None) -> None:
                 outcome = runner.run(scenario)
                 if outcome.mismatches:
                     wrong += 1
-                    out().print(Text(outcome.text() + "\n"))
+                    say(outcome.text() + "\n")
         except RuleError as error:
             complain(str(error))
             wrong += 1
-    out().print(
-        Text(f"{len(ruleset.knowledge.rules)} rules, {run} scenarios, {wrong} wrong. Ruleset {ruleset.digest}.")
-    )
+    say(f"{len(ruleset.knowledge.rules)} rules, {run} scenarios, {wrong} wrong. Ruleset {ruleset.digest}.")
     if wrong:
         raise SystemExit(FAILED)
 
@@ -56,12 +54,12 @@ def list_(rules: Path | None) -> None:
     """List all rules."""
     ruleset = loaded(rules or configuration().rules)
     table = Table(box=None, pad_edge=False)
-    for heading in ("Number", "Id", "Title", "Indicators", "Hooks", "Version", "Status"):
-        table.add_column(heading, no_wrap=heading in ("Number", "Id", "Version", "Status"))
+    for heading in ("Number", "Id", "Shown as", "Title"):
+        table.add_column(heading, no_wrap=heading != "Title")
     for rule in sorted(ruleset.knowledge.rules, key=lambda one: one.order_of):
-        indicators = ", ".join(dict.fromkeys(band.indicator for band in rule.bands))
-        hooks = ", ".join(sorted(rule.hooks))
-        table.add_row(rule.number, rule.id, Text(rule.title), indicators, hooks, rule.version, rule.status)
+        shown_as = ", ".join(dict.fromkeys(band.indicator for band in rule.bands))
+        title = rule.title if rule.status == "active" else f"{rule.title} ({rule.status})"
+        table.add_row(rule.number, rule.id, shown_as, Text(title))
     out().print(table)
 
 

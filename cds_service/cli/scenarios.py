@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.text import Text
 
-from cds_service.cli.console import FAILED, complain, configuration, loaded, out, stop
+from cds_service.cli.console import FAILED, complain, configuration, loaded, say, stop
 from cds_service.engine.source import RuleError
 from cds_service.ruleset import Ruleset
 from cds_service.scenarios import Outcome, Runner, Scenario
@@ -38,8 +37,8 @@ def run(paths: tuple[Path, ...], match: str, verbose: bool, rules: Path | None) 
             complain(str(error))
             counts["failed"] += 1
             continue
-        counts[_say(outcome, verbose)] += 1
-    out().print(Text(", ".join(f"{count} {what}" for what, count in counts.items())))
+        counts[_report(outcome, verbose)] += 1
+    say(", ".join(f"{count} {what}" for what, count in counts.items()))
     if failed or counts["failed"]:
         raise SystemExit(FAILED)
 
@@ -62,16 +61,16 @@ def _told(runner: Runner, paths: tuple[Path, ...]) -> tuple[list[Scenario], bool
     return told, failed
 
 
-def _say(outcome: Outcome, verbose: bool) -> str:
+def _report(outcome: Outcome, verbose: bool) -> str:
     if outcome.waiting_for:
         if verbose:
-            out().print(Text(f"waiting  {outcome.scenario.title}  for {', '.join(outcome.waiting_for)}", style="dim"))
+            say(f"waiting  {outcome.scenario.title}  for {', '.join(outcome.waiting_for)}", style="dim")
         return "waiting"
     if outcome.passed:
         if verbose:
-            out().print(Text(f"passed   {outcome.scenario.title}"))
+            say(f"passed   {outcome.scenario.title}")
         return "passed"
-    out().print(Text(outcome.text() + "\n"))
+    say(outcome.text() + "\n")
     return "failed"
 
 

@@ -45,7 +45,7 @@ class Offered(msgspec.Struct, frozen=True):
         return (
             name in self.ids
             and facets <= {_folded(facet) for facet in self.facets}
-            and all(word.lower() in self.words.lower() for word in rest)
+            and all(word in self.ids or word.lower() in self.words.lower() for word in rest)
         )
 
 

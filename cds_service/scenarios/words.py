@@ -107,13 +107,22 @@ class Words:
         return known
 
     def _search(self, set_id: str, kind: str) -> Coding:
-        for system in self.said["systems"][kind]:
+        for system in dict.fromkeys((*self.said["systems"][kind], *self._systems(set_id, set()))):
             codes = [code for code in self._codes(set_id, system, set()) if self._fits(set_id, system, code, kind)]
             if kind == "drugs":
                 codes.sort(key=lambda code: self._plainest(set_id, system, code))
             if codes:
                 return {"system": system, "code": codes[0]}
         raise UnknownWord(f"the value set {set_id} lists no code that stands for it alone: name a code or a product")
+
+    def _systems(self, set_id: str, seen: set[str]) -> list[str]:
+        """Code systems of a set, for one that only a site's own codes fill."""
+        if set_id in seen:
+            return []
+        seen.add(set_id)
+        one = self.terminology.index.value_sets[set_id]
+        found = [include.system for include in one.includes if include.system]
+        return found + [system for part in sorted(one.parts) for system in self._systems(part, seen)]
 
     def _codes(self, set_id: str, system: str, seen: set[str]) -> list[str]:
         """Codes of one system in a set, its parts included, in the order of the files."""
