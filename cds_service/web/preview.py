@@ -97,7 +97,8 @@ def _of_example(example_id: str, hook: str) -> tuple[Answered, Example | None]:
         raise Refusal(400, f"hook: must be one of {', '.join(HOOKS)}.")
     settings = examples.settings(example, _settings())
     today = _wiring().now().astimezone(settings.zone).date()
-    return _assess(Sent(examples.body(example, hook, today), hook), settings), example
+    asked_hook = hook or ("" if example.scenario else example.hook)
+    return _assess(Sent(examples.body(example, hook, today), asked_hook), settings), example
 
 
 def _assess(sent: Sent, settings: Settings) -> Answered:

@@ -30,6 +30,8 @@ class Example(msgspec.Struct, frozen=True):
     id: str
     title: str
     hook: str
+    about: str = ""
+    today: str = ""
     cases: tuple[str, ...] = ()
     told: tuple[tuple[str, tuple[str, ...]], ...] = ()
     scenario: Scenario | None = None
@@ -58,7 +60,7 @@ class Examples:
         """What a client would send: the example with its own today moved to `today`. Raises RuleError."""
         if example.scenario is None:
             assert example.file is not None  # an example is either a scenario or a file
-            return self._file_body(example.file, today)
+            return _file_body(example.file, date.fromisoformat(example.today), today)
         scenario = example.scenario
         if hook:
             scenario = msgspec.structs.replace(scenario, told={**scenario.told, "hook": hook})
@@ -75,18 +77,28 @@ class Examples:
     # -- reading
 
     def _groups(self) -> Iterator[Group]:
-        yield self._files("patients", "Patients", "Whole records, as bundles.")
+        yield self._listed("patients", "Patients")
         for path in sorted((self.folder / "scenarios").rglob("*.yaml")):
             yield self._scenarios(path)
-        yield self._files("requests", "Hook requests", "Requests as clients send them, good and bad.")
+        yield self._listed("requests", "Hook requests, good and bad")
 
-    def _files(self, name: str, title: str, about: str) -> Group:
-        paths = sorted((self.folder / name).rglob("*.json"))
+    def _listed(self, name: str, title: str) -> Group:
+        """The files of a folder, as its index tells of them."""
+        index = self.folder / name / "index.yaml"
+        told: dict[str, Any] = read_yaml(index) if index.is_file() else {}
+        today = str(told.get("today", self.runner.words.said["today"]))
         examples = [
-            Example(path.relative_to(self.folder).with_suffix("").as_posix(), _words(path.stem), "", file=path)
-            for path in paths
+            Example(
+                id=f"{name}/{Path(one['file']).stem}",
+                title=_words(Path(one["file"]).stem),
+                hook=str(one.get("service", "")).removeprefix("leg-cramp-"),
+                about=_sentence(str(one.get("about", ""))),
+                today=today,
+                file=self.folder / name / one["file"],
+            )
+            for one in told.get(name, ())
         ]
-        return Group(title, about, tuple(examples))
+        return Group(title, "", tuple(examples))
 
     def _scenarios(self, path: Path) -> Group:
         group = path.stem
@@ -104,7 +116,7 @@ class Examples:
                 name += "-"
             examples[name] = Example(
                 id=name,
-                title=scenario.name,
+                title=_sentence(scenario.name),
                 hook=scenario.hook,
                 cases=scenario.cases,
                 told=tuple(self._told(scenario.told)),
@@ -129,14 +141,14 @@ class Examples:
                 values = told[key] if isinstance(told[key], list) else [told[key]]
                 yield key, tuple(_phrase(value) for value in values)
 
-    def _file_body(self, path: Path, today: date) -> bytes:
-        body = path.read_bytes()
-        try:
-            content = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return body  # meant to be bad: shown as it is
-        of = date.fromisoformat(self.runner.words.said["today"])
-        return msgspec.json.encode(shift_to(content, of, today))
+
+def _file_body(path: Path, its_today: date, today: date) -> bytes:
+    body = path.read_bytes()
+    try:
+        content = msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"), type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return body  # meant to be bad: sent as it is
+    return msgspec.json.encode(shift_to(content, its_today, today))
 
 
 def _phrase(value: Any) -> str:
@@ -152,6 +164,12 @@ def _phrase(value: Any) -> str:
 
 def _words(stem: str) -> str:
     return stem.replace("-", " ").replace("_", " ").capitalize()
+
+
+def _sentence(text: str) -> str:
+    """With a capital, unless the first word has one of its own, such as eGFR."""
+    first = text.partition(" ")[0]
+    return text[:1].upper() + text[1:] if first.islower() else text
 
 
 def _slug(name: str) -> str:

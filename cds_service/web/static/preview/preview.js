@@ -74,17 +74,29 @@
 
   function addCopy(figure) {
     if (!navigator.clipboard) return;
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "plain";
-    button.textContent = "Copy";
-    button.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(figure.querySelector("code").textContent);
-      button.textContent = "Copied";
-      say("Copied.");
-      setTimeout(() => { button.textContent = "Copy"; }, 2000);
-    });
-    figure.querySelector("figcaption").append(button);
+    const code = (of) => of.querySelector("code").textContent;
+    const buttons = document.createElement("span");
+    buttons.className = "buttons";
+    const add = (label, words) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "plain";
+      button.textContent = label;
+      button.addEventListener("click", async () => {
+        await navigator.clipboard.writeText(words());
+        button.textContent = "Copied";
+        say("Copied.");
+        setTimeout(() => { button.textContent = label; }, 2000);
+      });
+      buttons.append(button);
+    };
+    const command = results.querySelector('[data-copy="command"]');
+    if (figure.dataset.copy === "request" && command) {
+      // a quoted heredoc: the shell leaves every character of the request alone
+      add("Copy as curl", () => code(command).replace("@request.json", "@- <<'JSON'") + "\n" + code(figure) + "\nJSON\n");
+    }
+    add("Copy", () => code(figure));
+    figure.querySelector("figcaption").append(buttons);
   }
 
   // "line 3, column 7: ..." becomes a button that goes there
