@@ -4,16 +4,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime, tzinfo
-from hashlib import blake2b
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol
 
 import msgspec
 
 from cds_service.facts import wire
-from cds_service.facts.gathered import Gathered, bare_id, type_and_id
-from cds_service.facts.instants import Dates, day_span
+from cds_service.facts.conditions import ACTIVE, OVER, VOID, condition_state, status_code, time_of
+from cds_service.facts.gathered import Gathered
+from cds_service.facts.identity import Deliveries, Finder, Ownership, reference_of
+from cds_service.facts.instants import Dates
 from cds_service.facts.medications import MedicationReader, is_over
 from cds_service.facts.model import (
     Allergy,
@@ -21,7 +22,6 @@ from cds_service.facts.model import (
     DataGap,
     Facts,
     Measurement,
-    Patient,
     Procedure,
     ResourceKind,
     ServiceOrder,
@@ -43,25 +43,9 @@ _KINDS: dict[str, ResourceKind] = {
     "AllergyIntolerance": "allergies",
     "ServiceRequest": "service-requests",
 }
-_ACTIVE = frozenset({"active", "recurrence", "relapse"})
-_OVER = frozenset({"inactive", "remission", "resolved"})
-_VOID = frozenset({"refuted", "entered-in-error"})
-_POSSIBLE = frozenset({"unconfirmed", "provisional", "differential"})
 _NOT_DONE = frozenset({"entered-in-error", "not-done", "preparation"})
 _OPEN_ORDER = frozenset({"active", "draft", "on-hold", "unknown"})
 _FINAL = frozenset({"final", "amended", "corrected"})
-
-_Identified: TypeAlias = (
-    wire.Observation
-    | wire.Condition
-    | wire.MedicationRequest
-    | wire.MedicationStatement
-    | wire.MedicationDispense
-    | wire.Procedure
-    | wire.AllergyIntolerance
-    | wire.ServiceRequest
-    | wire.DiagnosticReport
-)
 
 
 class Zoned(Protocol):
@@ -79,14 +63,18 @@ def build_facts(gathered: Gathered, terminology: Terminology, settings: Zoned, n
     """
     build = _Build(gathered, terminology, settings.zone, now)
     facts = build.facts()
-    return facts if not build.versions else _with_one_version_each(build, gathered, terminology, settings.zone, now)
+    return (
+        facts
+        if not build.deliveries.versions
+        else _with_one_version_each(build, gathered, terminology, settings.zone, now)
+    )
 
 
 def _with_one_version_each(
     build: _Build, gathered: Gathered, terminology: Terminology, zone: tzinfo, now: datetime
 ) -> Facts:
     """The facts when a resource came in versions that differ: of each, one is kept, whatever their order."""
-    versions = build.versions
+    versions = build.deliveries.versions
     kept = {reference: chosen for reference, (chosen, _) in versions.items()}
     resources = [
         resource
@@ -106,31 +94,6 @@ def _with_one_version_each(
     return _Build(again, terminology, zone, now).facts()
 
 
-class _Finder:
-    """Finds the resource that a reference means: contained (#id), by URL, or a Medication by ``Type/id``."""
-
-    def __init__(self, gathered: Gathered) -> None:
-        self.gathered = gathered
-        self.medications: dict[str, wire.Resource] | None = None
-
-    def __call__(self, reference: str | None, contained: tuple[wire.Resource, ...]) -> wire.Resource | None:
-        if not reference:
-            return None
-        if reference.startswith("#"):
-            return next((one for one in contained if getattr(one, "id", None) == reference[1:]), None)
-        by_url = self.gathered.by_url.get(reference)
-        if by_url is not None:
-            return by_url
-        if self.medications is None:
-            self.medications = {
-                f"Medication/{one.id}": one
-                for one in (*self.gathered.resources, *self.gathered.drafts)
-                if isinstance(one, wire.Medication)
-            }
-        named = type_and_id(reference)
-        return self.medications.get("/".join(named)) if named else None
-
-
 class _Build:
     """One pass over the resources of one request."""
 
@@ -138,20 +101,17 @@ class _Build:
         self.gathered, self.terminology, self.zone, self.now = gathered, terminology, zone, now
         self.gaps: list[DataGap] = list(gathered.gaps)
         self.incomplete: set[str] = set(gathered.incomplete)
-        self.strangers: set[str] = set()
-        self.owned: dict[str, bool] = {}
-        self.seen: dict[str, wire.Resource] = {}
+        self.whose = Ownership(gathered)
+        self.is_own = self.whose.is_own
+        self.deliveries = Deliveries()
         self.drafts: set[str] = set()
-        self.versions: dict[str, tuple[wire.Resource, ResourceKind]] = {}
-        """References supplied in versions that differ, the version to keep, and their kind."""
         self.conditions: list[Condition] = []
         self.procedures: list[Procedure] = []
         self.allergies: list[Allergy] = []
         self.orders: list[ServiceOrder] = []
         self.dates = Dates(zone, now)
         self.observations = ObservationReader(terminology, self.dates)
-        self.medications = MedicationReader(terminology, self.dates, _Finder(gathered))
-        self.patient, self.own = self._patient()
+        self.medications = MedicationReader(terminology, self.dates, Finder(gathered))
 
     def facts(self) -> Facts:
         gathered = self.gathered
@@ -164,31 +124,31 @@ class _Build:
             else:
                 known.append(resource)
         for dispense in by_type.get(wire.MedicationDispense, ()):
-            if isinstance(dispense, wire.MedicationDispense) and self._is_own(dispense.subject, "medications"):
+            if isinstance(dispense, wire.MedicationDispense) and self.is_own(dispense.subject, "medications"):
                 self.medications.dispense(dispense)
         self._drafts(gathered)
         plain = by_type.get(wire.Observation)
         if plain is not None:
-            self._learn_subjects(plain)
-            by_type[wire.Observation] = self.observations.take_all(plain, self.owned, self.seen)
+            self.whose.learn_subjects(plain)
+            by_type[wire.Observation] = self.observations.take_all(plain, self.whose.owned, self.deliveries.seen)
         for kind in _READ_IN_ORDER:
             read = _READERS[kind]
             for resource in by_type.get(kind, ()):
                 read(self, resource)
         for url, resource in gathered.by_url.items():
             if isinstance(resource, wire.Specimen):
-                self.observations.specimen(resource, url)
+                self.observations.hemolysis.specimen(resource, url)
         medications = self.medications.medications()
         results = self.observations.measurements()
-        self.gaps += self.medications.gaps
+        self.gaps += [*self.medications.gaps, *self.whose.gaps, *self.whose.gaps_of_strangers()]
+        self.incomplete |= self.whose.incomplete
         if self.medications.incomplete:
             self.incomplete.add("medications")
-        self._name_strangers()
         self._name_unusable(results)
         return Facts(
             now=self.now,
             hook=gathered.hook,
-            patient=self.patient,
+            patient=self.whose.patient,
             medications=medications,
             conditions=tuple(sorted(self.conditions, key=_by_reference)),
             results=results,
@@ -201,139 +161,6 @@ class _Build:
             encounter_id=gathered.encounter_id,
         )
 
-    # -- who the facts are about
-
-    def _patient(self) -> tuple[Patient, frozenset[str]]:
-        """The patient, and every reference that means the patient.
-
-        The hook context names the patient. A Patient resource with another id is accepted only when it is the only
-        one supplied and no resource refers to the named id: then a server has simply numbered it otherwise. The two
-        are never mixed, and a gap says what was done.
-        """
-        gathered = self.gathered
-        found: dict[str, wire.Patient] = {}
-        for resource in gathered.resources:
-            if type(resource) is wire.Patient:
-                known = found.setdefault(resource.id or "", resource)
-                if known != resource:
-                    self._gap("conflict", "patient", "The patient's record was supplied in two versions.", None)
-                    self.incomplete.add("patient")
-                    found[resource.id or ""] = min(known, resource, key=msgspec.json.encode)
-        wanted = gathered.patient_id
-        chosen = found.get(wanted) if wanted else None
-        if chosen is None and len(found) == 1:
-            only = next(iter(found.values()))
-            if not wanted or not only.id or not self._anyone_refers_to(wanted):
-                chosen = only
-                if wanted and only.id:
-                    self._gap(
-                        "wrong-patient",
-                        "patient",
-                        "The patient supplied has another id than the hook's patientId; "
-                        "no data of the named patient were supplied, so the supplied patient's were used.",
-                        f"Patient/{only.id}",
-                    )
-                    self.incomplete |= {"medications", "conditions", "observations"}
-        if chosen is None and found:
-            self._gap(
-                "wrong-patient",
-                "patient",
-                "The Patient supplied is not the one that the hook names and was ignored."
-                if wanted
-                else "Several patients were supplied and none was named.",
-                None,
-            )
-        if chosen is None and not wanted and not found:
-            wanted = self._only_subject()
-        id_ = (chosen.id if chosen is not None else None) or wanted
-        own = {id_} if id_ else set()
-        if chosen is not None:
-            own |= {url for url, resource in gathered.by_url.items() if resource is chosen}
-        if chosen is None:
-            return Patient(id=id_), frozenset(own)
-        days = day_span(chosen.birthDate)
-        if chosen.birthDate and days is None:
-            self._gap("not-understood", "patient", "The birth date could not be read.", f"Patient/{id_}")
-        return (
-            Patient(
-                id=id_,
-                sex=chosen.gender if chosen.gender in ("female", "male") else None,  # type: ignore[arg-type]
-                born_earliest=days[0] if days else None,
-                born_latest=days[1] if days else None,
-                deceased=chosen.deceasedBoolean is True or chosen.deceasedDateTime is not None,
-            ),
-            frozenset(own),
-        )
-
-    def _anyone_refers_to(self, patient_id: str) -> bool:
-        for resource in (*self.gathered.resources, *self.gathered.drafts):
-            reference = getattr(resource, "subject", None) or getattr(resource, "patient", None)
-            if isinstance(reference, wire.Reference) and bare_id(reference.reference) == patient_id:
-                return True
-        return False
-
-    def _only_subject(self) -> str:
-        """The id of the patient that all resources are about, where no Patient came along; "" when they differ."""
-        subjects = set()
-        for resource in (*self.gathered.resources, *self.gathered.drafts):
-            reference = getattr(resource, "subject", None) or getattr(resource, "patient", None)
-            if isinstance(reference, wire.Reference) and reference.reference:
-                subjects.add(bare_id(reference.reference))
-        return subjects.pop() if len(subjects) == 1 else ""
-
-    def _is_own(self, subject: wire.Reference | None, kind: ResourceKind) -> bool:
-        """Whether a resource is the patient's; one without a subject counts as such. Notes the others by kind."""
-        reference = subject.reference if subject is not None else None
-        if not reference:
-            return True
-        owned = self.owned.get(reference)
-        if owned is None:
-            owned = self.owned[reference] = self._names_patient(reference)
-        if not owned:
-            self.strangers.add(kind)
-        return owned
-
-    def _learn_subjects(self, observations: Iterable[wire.Observation]) -> None:
-        """Settles beforehand which spelling of the subject is the patient's; another's are left to `_is_own`."""
-        references = {observation.subject.reference for observation in observations if observation.subject is not None}
-        for reference in references:
-            if reference is None:
-                continue
-            self.owned[reference] = self._names_patient(reference)
-
-    def _names_patient(self, reference: str) -> bool:
-        if reference in self.own:
-            return True
-        named = type_and_id(reference)
-        if named is not None:
-            return named[0] == "Patient" and named[1] in self.own
-        return reference.startswith("urn:") and reference.rsplit(":", 1)[-1] in self.own
-
-    def _name_strangers(self) -> None:
-        for kind in sorted(self.strangers):
-            self._gap("wrong-patient", kind, f"Some {kind} were about another patient and were ignored.", None)
-
-    # -- identity
-
-    def _reference(self, type_name: str, resource: _Identified) -> str:
-        """``Type/id``; a resource without an id is told by its content (``Type/~digest``), whatever its place."""
-        id_: str | None = resource.id
-        if id_:
-            return f"{type_name}/{id_}"
-        return f"{type_name}/~{blake2b(msgspec.json.encode(resource), digest_size=6).hexdigest()}"
-
-    def _is_new(self, reference: str, resource: wire.Resource, kind: ResourceKind) -> bool:
-        """Whether this is the first delivery. A second, differing version leaves the kind incomplete."""
-        if self.seen.setdefault(reference, resource) is resource:
-            return True
-        self._repeated(reference, resource, kind)
-        return False
-
-    def _repeated(self, reference: str, resource: wire.Resource, kind: ResourceKind) -> None:
-        known = self.versions[reference][0] if reference in self.versions else self.seen[reference]
-        if known != resource:
-            self.versions[reference] = (min(known, resource, key=msgspec.json.encode), kind)
-
     # -- the kinds
 
     def _drafts(self, gathered: Gathered) -> None:
@@ -341,26 +168,26 @@ class _Build:
         selections = gathered.selections
         for resource in gathered.drafts:
             if type(resource) is wire.MedicationRequest:
-                reference = self._reference("MedicationRequest", resource)
-                if is_over(resource) or not self._is_own(resource.subject, "medications") or reference in self.drafts:
+                reference = reference_of("MedicationRequest", resource)
+                if is_over(resource) or not self.is_own(resource.subject, "medications") or reference in self.drafts:
                     continue
                 self.drafts.add(reference)
                 selected = selections is None or reference in selections or (resource.id or "") in selections
                 self.medications.take(resource, reference, draft=True, selected=selected)
             elif type(resource) is wire.ServiceRequest:
-                reference = self._reference("ServiceRequest", resource)
-                if self._is_own(resource.subject, "service-requests") and reference not in self.drafts:
+                reference = reference_of("ServiceRequest", resource)
+                if self.is_own(resource.subject, "service-requests") and reference not in self.drafts:
                     self.drafts.add(reference)
                     self._order(resource, reference, draft=True)
             elif type(resource) is wire.Unread:
                 self._unread(resource)
 
     def _medication(self, resource: wire.MedicationRequest | wire.MedicationStatement) -> None:
-        if is_over(resource) or not self._is_own(resource.subject, "medications"):
+        if is_over(resource) or not self.is_own(resource.subject, "medications"):
             return
         name = "MedicationRequest" if type(resource) is wire.MedicationRequest else "MedicationStatement"
-        reference = f"{name}/{resource.id}" if resource.id else self._reference(name, resource)
-        if reference not in self.drafts and self._is_new(reference, resource, "medications"):
+        reference = f"{name}/{resource.id}" if resource.id else reference_of(name, resource)
+        if reference not in self.drafts and self.deliveries.is_new(reference, resource, "medications"):
             self.medications.take(resource, reference)
 
     def _observation(self, observation: wire.Observation) -> None:
@@ -370,11 +197,11 @@ class _Build:
         if not matched and answer is None and not observation.component and not observation.contained:
             return
         subject = observation.subject
-        if subject is not None and not self.owned.get(subject.reference) and not self._is_own(subject, "observations"):  # type: ignore[arg-type]
+        if subject is not None and not self.is_own(subject, "observations"):
             return
-        reference = f"Observation/{observation.id}" if observation.id else self._reference("Observation", observation)
-        if self.seen.setdefault(reference, observation) is not observation:
-            self._repeated(reference, observation, "observations")
+        reference = f"Observation/{observation.id}" if observation.id else reference_of("Observation", observation)
+        if self.deliveries.seen.setdefault(reference, observation) is not observation:
+            self.deliveries.repeated(reference, observation, "observations")
             return
         self.observations.take(observation, matched, reference)
         if answer is not None or (matched and matched[0][1].analyte is None):
@@ -383,14 +210,14 @@ class _Build:
             self._contained(observation, reference)
 
     def _report(self, report: wire.DiagnosticReport) -> None:
-        if report.contained and self._is_own(report.subject, "observations"):
-            reference = self._reference("DiagnosticReport", report)
-            if self._is_new(reference, report, "observations"):
+        if report.contained and self.is_own(report.subject, "observations"):
+            reference = reference_of("DiagnosticReport", report)
+            if self.deliveries.is_new(reference, report, "observations"):
                 self._contained(report, reference)
 
     def _contained(self, owner: wire.Observation | wire.DiagnosticReport, reference: str) -> None:
         for inner, inner_reference in contained_observations(owner, reference):
-            if self._is_own(inner.subject, "observations"):
+            if self.is_own(inner.subject, "observations"):
                 matched = self.observations.observed(inner.code)
                 self.observations.take(inner, matched, inner_reference)
 
@@ -422,18 +249,18 @@ class _Build:
         )
 
     def _specimen(self, specimen: wire.Specimen) -> None:
-        self.observations.specimen(specimen)
+        self.observations.hemolysis.specimen(specimen)
 
     def _condition(self, condition: wire.Condition) -> None:
         matched = self.observations.matches(condition.code)
-        if not matched or not self._is_own(condition.subject, "conditions"):
+        if not matched or not self.is_own(condition.subject, "conditions"):
             return
-        reference = self._reference("Condition", condition)
-        if not self._is_new(reference, condition, "conditions"):
+        reference = reference_of("Condition", condition)
+        if not self.deliveries.is_new(reference, condition, "conditions"):
             return
         sets = frozenset().union(*(match.sets for _, match in matched))
-        asserted = _is_patient(condition.asserter, self.own)
-        state = self._state(condition, asserted and SYMPTOM_SET not in sets)
+        asserted = self.whose.is_patient(condition.asserter)
+        state = condition_state(condition, asserted and SYMPTOM_SET not in sets, self.dates)
         if state is None:
             return
         coding = matched[0][0]
@@ -444,55 +271,18 @@ class _Build:
                 name=self.terminology.condition_name(coding.system, coding.code),
                 state=state,
                 recorded=self.dates.span(condition.recordedDate or condition.assertedDate),
-                onset=self._period(condition.onsetDateTime, condition.onsetPeriod),
+                onset=time_of(condition.onsetDateTime, condition.onsetPeriod, self.dates),
                 patient_asserted=asserted,
-                stated_active=_status(condition.clinicalStatus) in _ACTIVE,
+                stated_active=status_code(condition.clinicalStatus) in ACTIVE,
             )
         )
 
-    def _state(self, condition: wire.Condition, doubted: bool) -> Literal["present", "possible", "history"] | None:
-        """Section 0.3. None: ignored, for gates too."""
-        verification, clinical = _status(condition.verificationStatus), _status(condition.clinicalStatus)
-        if verification in _VOID:
-            return None
-        unsure = doubted or (verification is not None and verification != "confirmed")
-        if clinical in _OVER:
-            return None if unsure and verification in _POSSIBLE else "history"
-        ended = self._ended(condition)
-        if ended == "over" or (ended == "undated" and clinical is None):
-            return "history" if not unsure else None
-        if unsure or ended is not None or (clinical is not None and clinical not in _ACTIVE):
-            return "possible"
-        return "present"
-
-    def _ended(self, condition: wire.Condition) -> Literal["over", "undated", "unsure"] | None:
-        """Whether an abatement says the condition is over; None when it says nothing, or is still to come."""
-        period = condition.abatementPeriod
-        text = condition.abatementDateTime or (period.end if period else None)
-        if text is not None:
-            when = self.dates.span(text)
-            if when is None:
-                return "undated"
-            if when.earliest > self.now:
-                return None
-            # a bare day or month that is not over yet may still be to come
-            return "over" if when.latest <= self.now or when.earliest == when.latest else "unsure"
-        if condition.abatementBoolean is True:
-            return "undated"
-        told = (condition.abatementString, condition.abatementAge, condition.abatementRange)
-        return "undated" if any(bytes(raw) not in (b"", b"null") for raw in told) else None
-
-    def _period(self, day: str | None, period: wire.Period | None) -> Span | None:
-        if day is not None or period is None:
-            return self.dates.span(day)
-        return self.dates.span(period.start or period.end)
-
     def _procedure(self, procedure: wire.Procedure) -> None:
         matched = self.observations.matches(procedure.code)
-        if not matched or procedure.status in _NOT_DONE or not self._is_own(procedure.subject, "procedures"):
+        if not matched or procedure.status in _NOT_DONE or not self.is_own(procedure.subject, "procedures"):
             return
-        reference = self._reference("Procedure", procedure)
-        if self._is_new(reference, procedure, "procedures"):
+        reference = reference_of("Procedure", procedure)
+        if self.deliveries.is_new(reference, procedure, "procedures"):
             period = procedure.performedPeriod
             text = procedure.performedDateTime or ((period.end or period.start) if period else None)
             self.procedures.append(
@@ -500,9 +290,9 @@ class _Build:
             )
 
     def _allergy(self, allergy: wire.AllergyIntolerance) -> None:
-        if _status(allergy.verificationStatus) in _VOID or _status(allergy.clinicalStatus) in _OVER:
+        if status_code(allergy.verificationStatus) in VOID or status_code(allergy.clinicalStatus) in OVER:
             return
-        if allergy.code is None or not self._is_own(allergy.patient, "allergies"):
+        if allergy.code is None or not self.is_own(allergy.patient, "allergies"):
             return
         sets = frozenset().union(*(match.sets for _, match in self.observations.matches(allergy.code)))
         texts = [coding.display for coding in allergy.code.coding if coding.display]
@@ -512,14 +302,14 @@ class _Build:
             for ingredient in self.terminology.text_names.read(text, self.terminology.text_rules).ingredients:
                 sets |= ingredient.sets
         if sets:
-            reference = self._reference("AllergyIntolerance", allergy)
-            if self._is_new(reference, allergy, "allergies"):
+            reference = reference_of("AllergyIntolerance", allergy)
+            if self.deliveries.is_new(reference, allergy, "allergies"):
                 self.allergies.append(Allergy(reference, sets))
 
     def _service_request(self, order: wire.ServiceRequest) -> None:
-        if order.status in _OPEN_ORDER and self._is_own(order.subject, "service-requests"):
-            reference = self._reference("ServiceRequest", order)
-            if reference not in self.drafts and self._is_new(reference, order, "service-requests"):
+        if order.status in _OPEN_ORDER and self.is_own(order.subject, "service-requests"):
+            reference = reference_of("ServiceRequest", order)
+            if reference not in self.drafts and self.deliveries.is_new(reference, order, "service-requests"):
                 self._order(order, reference, draft=order.status == "draft")
 
     def _order(self, order: wire.ServiceRequest, reference: str, draft: bool) -> None:
@@ -563,20 +353,6 @@ class _Build:
 
     def _gap(self, kind: str, what: str, text: str, reference: str | None) -> None:
         self.gaps.append(DataGap(kind, what, text, reference))
-
-
-def _status(status: wire.Concept | str | None) -> str | None:
-    """The code of a status: a CodeableConcept, or STU3's plain string. None when there is none."""
-    if status is None or isinstance(status, str):
-        return status
-    return next((coding.code for coding in status.coding if coding.code), None)
-
-
-def _is_patient(reference: wire.Reference | None, own: Iterable[str]) -> bool:
-    if reference is None or not reference.reference:
-        return False
-    named = type_and_id(reference.reference)
-    return named[0] == "Patient" if named else reference.reference in own
 
 
 def _by_reference(one: Condition | Procedure | Allergy | ServiceOrder) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -12,12 +11,11 @@ from typing import TypeAlias
 import msgspec
 
 from cds_service.facts import wire
+from cds_service.facts.hemolysis import Hemolysis, text_of
 from cds_service.facts.instants import LATER, UNDATED, Dates, day_span
 from cds_service.facts.model import NO_SETS, Measurement
-from cds_service.facts.quantities import Analyte, Problem, Reading, number, read_quantity
+from cds_service.facts.quantities import Analyte, Problem, Reading, read_quantity
 from cds_service.facts.terminology import Match, Terminology
-from cds_service.facts.text import folded_text
-from cds_service.facts.units import HemolysisWords
 
 _FINAL = frozenset({"final", "amended", "corrected"})
 _READ = _FINAL | {"preliminary"}
@@ -43,15 +41,10 @@ class ObservationReader:
         self.terminology = terminology
         self.analytes = terminology.units.analytes
         self.codes = terminology.codes
-        self.words = terminology.units.hemolysis
         self.remembered = terminology.readings
         self.dates = dates
         self.latest = LATER - (dates.now + _FUTURE_TOLERANCE)
-        self.hemolyzed_specimens: set[str] = set()
-        self.hemolyzed_at: set[datetime] = set()
-        """Instants of all hemolysis flags."""
-        self.hemolyzed_at_unnamed: set[datetime] = set()
-        """Instants of those that name no specimen."""
+        self.hemolysis = Hemolysis(terminology.units.hemolysis)
         self._rows: dict[str, list[Row]] = {}
         self._missed: set[tuple[str | None, str | None]] = set()
 
@@ -169,7 +162,7 @@ class ObservationReader:
                 reading.unit,
                 reading.comparator,
                 self._upper_limit(analyte, observation) if observation.referenceRange else None,
-                bool(observation.note or observation.interpretation) and self._says_hemolyzed(observation),
+                bool(observation.note or observation.interpretation) and self.hemolysis.is_said_of(observation),
                 NO_SETS,
                 None,
                 None if at is at_earliest or observation.issued is None else dates.instant(observation.issued),
@@ -202,36 +195,17 @@ class ObservationReader:
                     kind = _property(analyte, [one.code for one, other in matched if other.analyte == analyte.id])
                 self._measure(observation, part, reference, analyte, match, kind)
                 return
-        flag_set = self.words.flag_set
-        if any(flag_set in match.sets for _, match in matched) and self._is_abnormal(observation, part):
-            self._flag(observation)
-
-    def _flag(self, observation: wire.Observation) -> None:
-        specimen = _specimen(observation)
-        at = self.times(observation)[0]
-        if specimen is not None:
-            self.hemolyzed_specimens.add(specimen)
-        if at is not None:
-            self.hemolyzed_at.add(at)
-            if specimen is None:
-                self.hemolyzed_at_unnamed.add(at)
-
-    def specimen(self, specimen: wire.Specimen, full_url: str | None = None) -> None:
-        """Notes a specimen that its condition calls hemolyzed."""
-        if self._has_condition(specimen):
-            self.hemolyzed_specimens.add(full_url or f"Specimen/{specimen.id}")
-
-    def _has_condition(self, specimen: wire.Specimen) -> bool:
-        conditions = self.words.specimen_conditions
-        return any(coding.code in conditions for concept in specimen.condition for coding in concept.coding)
+        flag_set = self.hemolysis.words.flag_set
+        if any(flag_set in match.sets for _, match in matched) and self.hemolysis.is_abnormal(part):
+            self.hemolysis.flag(observation, self.times(observation)[0])
 
     def measurements(self) -> dict[str, tuple[Measurement, ...]]:
         """Everything read, by analyte, newest first, undated ones first of all."""
-        if self.hemolyzed_at or self.hemolyzed_specimens:
+        if self.hemolysis.found:
             for rows in self._rows.values():
                 rows[:] = [
                     (at, msgspec.structs.replace(one, hemolyzed=True), observation)
-                    if not one.hemolyzed and self._is_flagged(observation, one.at)
+                    if not one.hemolyzed and self.hemolysis.is_flagged(observation, one.at)
                     else (at, one, observation)
                     for at, one, observation in rows
                 ]
@@ -254,7 +228,7 @@ class ObservationReader:
         elif quantity is not None:
             reading = self._read(analyte, quantity, kind)
         elif analyte.integer_counts and bytes(part.valueInteger):
-            reading = read_quantity(analyte, _text(part.valueInteger), None, None, None, None, None)
+            reading = read_quantity(analyte, text_of(part.valueInteger), None, None, None, None, None)
         else:
             reading = _missing(part)
         if reading is None:
@@ -281,7 +255,7 @@ class ObservationReader:
             reading.comparator,
             self._upper_limit(analyte, part) if part.referenceRange else None,
             bool(observation.note or observation.interpretation or observation.contained)
-            and self._says_hemolyzed(observation),
+            and self.hemolysis.is_said_of(observation),
             answers,
             date_answer,
             None
@@ -344,38 +318,6 @@ class ObservationReader:
                     limits.append(limit)
         return min(limits, default=None)
 
-    def _is_flagged(self, observation: wire.Observation, at: datetime | None) -> bool:
-        """Whether a hemolysis flag is about the same specimen; about the same instant where either names none."""
-        specimen = _specimen(observation)
-        if specimen is not None and specimen in self.hemolyzed_specimens:
-            return True
-        return at in (self.hemolyzed_at if specimen is None else self.hemolyzed_at_unnamed)
-
-    def _says_hemolyzed(self, observation: wire.Observation) -> bool:
-        """Whether the observation itself says so: its contained specimen, its notes, its interpretation."""
-        if any(type(inner) is wire.Specimen and self._has_condition(inner) for inner in observation.contained):
-            return True
-        texts = [note.text for note in observation.note]
-        texts += [concept.text for concept in _listed(observation.interpretation)]
-        return any(text is not None and says_hemolyzed(text, self.words) for text in texts)
-
-    def _is_abnormal(self, observation: wire.Observation, part: Part) -> bool:
-        abnormal = self.words.abnormal_interpretations
-        interpretations = _listed(part.interpretation)
-        if any(coding.code in abnormal for concept in interpretations for coding in concept.coding):
-            return True
-        if part.valueBoolean is not None:
-            return part.valueBoolean
-        answer = part.valueCodeableConcept
-        texts = [] if answer is None else [coding.display for coding in answer.coding] + [answer.text]
-        if bytes(part.valueString)[:1] == b'"':
-            texts.append(_text(part.valueString))
-        if any(text and _is_positive(text, self.words) for text in texts):
-            return True
-        value = number(_text(part.valueQuantity.value)) if part.valueQuantity else None
-        highs = [number(_text(stated.high.value)) for stated in part.referenceRange if stated.high]
-        return value is not None and any(high is not None and value > high for high in highs)
-
 
 def contained_observations(
     owner: wire.Observation | wire.DiagnosticReport, reference: str
@@ -393,42 +335,6 @@ def contained_observations(
                 issued=inner.issued if dated else owner.issued,
             )
             yield filled, f"{reference}#{inner.id or index + 1}"
-
-
-def says_hemolyzed(text: str, words: HemolysisWords) -> bool:
-    """Whether a remark calls the sample hemolyzed: the letters are there and not denied ("not hemolyzed")."""
-    folded = folded_text(text[:2000])
-    if not any(letters in folded for letters in words.letters):
-        return False
-    for sentence in re.split(r"[.;\n]", folded):
-        for letters in words.letters:
-            for found in re.finditer(re.escape(letters), sentence):
-                if not _is_denied(sentence, found.start(), words):
-                    return True
-    return False
-
-
-def _is_denied(sentence: str, at: int, words: HemolysisWords) -> bool:
-    before = re.split(r"\b(?:but|however)\b|,", sentence[:at])[-1]
-    if before.endswith(("non", "non-", "un")):
-        return True
-    if any(re.search(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", before) for word in words.negated_before):
-        return True
-    after = re.match(r"[a-z]*\s*(?:index|flag|status)?\s*(?:is|was|:|=|-)?\s*(.*)", sentence[at:])
-    rest = after[1] if after else ""
-    return any(re.match(rf"{re.escape(word)}(?![a-z0-9])", rest) for word in words.negated_after)
-
-
-def _is_positive(text: str, words: HemolysisWords) -> bool:
-    folded = folded_text(text[:200])
-    tokens = re.findall(r"[a-z]+|[0-9]\+", folded)
-    if not any(token in words.positive_words for token in tokens):
-        return False
-    return not any(re.search(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", folded) for word in words.negated_before)
-
-
-def _text(raw: msgspec.Raw) -> str:
-    return bytes(raw).decode("utf-8", "replace")
 
 
 def _property(analyte: Analyte, codes: Iterable[str | None]) -> str | None:
@@ -452,22 +358,6 @@ def _missing(part: Part) -> Reading | None:
         if part.component:
             return None
     return _NO_VALUE
-
-
-def _listed(concepts: tuple[wire.NamedConcept, ...] | wire.NamedConcept) -> tuple[wire.NamedConcept, ...]:
-    """STU3 has one interpretation where R4 has a list."""
-    return concepts if isinstance(concepts, tuple) else (concepts,)
-
-
-def _specimen(observation: wire.Observation) -> str | None:
-    """What names the specimen: ``Specimen/id``, a URL, or a contained one of this observation alone."""
-    reference = observation.specimen.reference if observation.specimen else None
-    if not reference:
-        return None
-    at = reference.rfind("Specimen/")
-    if at >= 0:
-        return reference[at:].split("/_history", 1)[0]
-    return f"{observation.id}{reference}" if reference.startswith("#") else reference
 
 
 def _newest_first(rows: list[Row], dates: Dates) -> tuple[Measurement, ...]:

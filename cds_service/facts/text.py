@@ -81,7 +81,7 @@ class TextRules(msgspec.Struct, frozen=True):
 
 
 def load_text_rules(folder: Path) -> TextRules:
-    """Reads ``routes.yaml`` in `folder`; without the file no route and no form is ever known. Raises `RulesFileError`."""
+    """Reads ``routes.yaml`` in `folder`; without it no route or form is ever known. Raises `RulesFileError`."""
     path = folder / "routes.yaml"
     if not path.exists():
         return TextRules()

@@ -75,7 +75,7 @@ class ValueSet(msgspec.Struct):
 
 
 def load_value_sets(folder: Path, without_snomed: bool = False) -> dict[str, ValueSet]:
-    """Every ValueSet under `folder` by id. Raises `RulesFileError` on a file that cannot be read or a set that is missing."""
+    """Every ValueSet under `folder` by id. Raises `RulesFileError` on an unreadable file or a missing set."""
     decoder = msgspec.json.Decoder(_File)
     found: dict[str, ValueSet] = {}
     extensions: list[tuple[Path, str, _File]] = []

@@ -305,6 +305,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 class Bundle(_Resource, frozen=True, gc=False, tag="Bundle"):
     type: str | None = None
+    total: int | float | str | None = None
     link: tuple[Link, ...] = ()
     entry: tuple[Entry, ...] = ()
 
