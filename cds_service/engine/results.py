@@ -20,11 +20,18 @@ Answer = tuple[Verdict, Measurement | None]
 
 
 def read_surely(
-    results: Iterable[Measurement], question: Question, since: datetime | None, preliminary_counts: bool
+    results: Sequence[Measurement],
+    question: Question,
+    since: datetime | None,
+    preliminary_counts: bool,
+    worst: Callable[..., Measurement] = min,
 ) -> Answer:
-    """The verdict of the results in force, and the result that gave it."""
+    """The verdict of the results in force, and the result that gave it.
+
+    Among results of one instant any yes is a yes, and the `worst` of them (`min` or `max`) is the one that is shown.
+    """
     spanning: Measurement | None = None
-    for result in results:
+    for position, result in enumerate(results):
         if result.problem is not None or result.at is None:
             continue
         if since is not None and result.at < since:
@@ -39,9 +46,18 @@ def read_surely(
             continue
         verdict = question(result)
         if verdict != UNKNOWN:
+            if position + 1 < len(results) and results[position + 1].at == result.at:
+                return _of_one_instant(results[position:], question, (verdict, result), worst)
             return verdict, result
         spanning = spanning or result
     return (NO, None) if spanning is None else (UNKNOWN, spanning)
+
+
+def _of_one_instant(
+    results: Sequence[Measurement], question: Question, first: Answer, worst: Callable[..., Measurement]
+) -> Answer:
+    same = [result for result in usable(results) if result.at == results[0].at and question(result) == YES]
+    return (YES, worst(same, key=lambda result: result.low or Decimal(0))) if same else first
 
 
 def read_cautiously(results: Iterable[Measurement], question: Question, since: datetime | None) -> Answer:
@@ -108,19 +124,31 @@ def is_doubtful(results: Sequence[Measurement], conflicting: bool) -> Answer:
 def conflict(
     results: Iterable[Measurement], within: timedelta, apart: timedelta, by: dict[str, Decimal], now: datetime
 ) -> tuple[Verdict, tuple[Measurement, ...]]:
-    """Whether the two newest exact results, both within `within`, lie `apart` or less apart and differ by `by`."""
-    final = [result for result in usable(results) if exact(result)]
+    """Whether the two newest results, both within `within`, lie `apart` or less apart and differ by `by`.
+
+    Open-ended results take part with the whole of what they may be: `>5.5` differs from 3.2 by at least 2.3.
+    """
+    final = usable(results)
     pair = final[:2]
     if len(final) > 2:
         # equal instants have no order: the pair that differs most is the honest one
-        tied = [result for result in final if result.at == pair[1].at]
-        pair = [pair[0], max(tied, key=lambda r: (abs(point(r) - point(pair[0])), r.reference))]
+        tied = [result for result in final[1:] if result.at == pair[1].at]
+        pair = [pair[0], max(tied, key=lambda result: (_gap(pair[0], result), result.reference))]
     if len(pair) < 2 or pair[0].family != pair[1].family:
         return NO, ()
     newer, older = pair
     if instant(newer) - instant(older) > apart or now - instant(older) > within:
         return NO, ()
-    return (YES, (newer, older)) if abs(point(newer) - point(older)) >= by[newer.family] else (NO, ())
+    return (YES, (newer, older)) if _gap(newer, older) >= by[newer.family] else (NO, ())
+
+
+def _gap(one: Measurement, other: Measurement) -> Decimal:
+    """The least by which two results can differ: zero where what they may be overlaps."""
+    gaps = [Decimal(0)]
+    for lower, upper in ((one, other), (other, one)):
+        if lower.high is not None and upper.low is not None:
+            gaps.append(upper.low - lower.high)
+    return max(gaps)
 
 
 def unreadable_extreme(

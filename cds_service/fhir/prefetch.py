@@ -146,6 +146,12 @@ _KNOWN |= {
 }
 
 
+_PARTIAL = frozenset(
+    {"incomplete", "suppressed", "too-costly", "timeout", "throttled", "security", "forbidden", "transient"}
+)
+"""FHIR issue types by which a server says, however mildly, that an answer is not all there is."""
+
+
 class RequiredDataMissing(Exception):
     """A required prefetch key is absent, or its search failed, and there is no other way to the data."""
 
@@ -225,13 +231,24 @@ def _read(ledger: _Ledger, query: Query | None, value: Resource | None) -> None:
         _fail(ledger, query, problem)
         return
     kinds = _kinds(query, value, found)
+    if query is None and MedicationRequest not in types and value is not None:
+        # statements alone, under a name we do not know, are a supplement: orders may exist that were not sent
+        kinds = kinds - {"medications"} if MedicationStatement in types else kinds
     _note_supplied(ledger, query, kinds, found)
     if value is not None:
         ledger.resources.append(value)
+    elif query is not None and query.needed == "for treatment":
+        # "no data" to CDS Hooks 2.0, "refused" to some clients: warnings go on, no treatment rests on it (HZ-57)
+        ledger.incomplete.add(query.kind)
+        ledger.gaps.append(
+            DataGap("truncated", query.kind, f"{_LISTS[query.kind]} was sent as null: no treatment rests on it.")
+        )
     if problem is not None:
         ledger.lose(query, kinds or found, "fetch-failed", "came with an error")
-    if type(value) is Bundle and any(link.relation == "next" for link in value.link):
+    if type(value) is Bundle and _is_cut(value):
         ledger.lose(query, kinds or found, "truncated", "brought the first page only")
+    elif any(issue.code in _PARTIAL for outcome in outcomes for issue in outcome.issue):
+        ledger.lose(query, kinds or found, "truncated", "says that it is not complete")
 
 
 def _kinds(query: Query | None, value: Resource | None, found: set[ResourceKind]) -> set[ResourceKind]:
@@ -264,6 +281,14 @@ def _fail(ledger: _Ledger, query: Query | None, problem: OperationOutcome | None
     elif problem is None or not any(issue.code == "not-supported" for issue in problem.issue):
         # a server without this resource type has nothing to hide; any other failure does
         ledger.lose(query, {query.kind}, gap, what)
+
+
+def _is_cut(bundle: Bundle) -> bool:
+    """Whether a searchset is one page of several: it links to a next one, or counts more matches than it holds."""
+    if any(link.relation == "next" for link in bundle.link):
+        return True
+    held = sum(type(entry.resource) is not OperationOutcome for entry in bundle.entry)
+    return isinstance(bundle.total, int) and bundle.type == "searchset" and bundle.total > held
 
 
 def _is_failure(outcome: OperationOutcome) -> bool:

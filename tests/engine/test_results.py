@@ -105,6 +105,15 @@ def test_a_partial_date_that_may_lie_outside_the_window_is_unknown() -> None:
     assert surely(half_in) == UNKNOWN
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_among_results_of_one_instant_the_worst_is_in_force(order: int) -> None:
+    same = [potassium("3.2", 5, reference="Observation/a"), potassium("2.4", 5, reference="Observation/b")][::order]
+    verdict, result = series.read_surely(same, below("3.5"), None, False, min)
+    assert (verdict, result and result.low) == (YES, Decimal("2.4"))
+    split = [potassium("3.6", 5, reference="Observation/a"), potassium("3.4", 5, reference="Observation/b")][::order]
+    assert series.read_surely(split, below("3.5"), None, False, min)[0] == YES
+
+
 def cautiously(*results: Measurement, limit: str = "3.5", days: int | None = None) -> int:
     since = None if days is None else NOW - timedelta(days=days)
     return series.read_cautiously(results, below(limit), since)[0]
@@ -168,6 +177,13 @@ def test_two_results_conflict_when_close_in_time_and_far_apart_in_value() -> Non
     assert conflicting(potassium("4.4", 13.5), potassium("2.9", 14)) == YES
     assert conflicting(potassium("4.4", 13.5), potassium("2.9", 14.001)) == NO
     assert conflicting(potassium("4.4", 3)) == NO
+
+
+def test_open_ended_results_conflict_when_all_they_may_be_is_far_apart() -> None:
+    assert conflicting(potassium(">5.5", 3), potassium("3.2", 3.1)) == YES
+    assert conflicting(potassium("<2.4", 3), potassium("3.4", 3.1)) == YES
+    assert conflicting(potassium("<2.5", 3), potassium("3.4", 3.1)) == NO
+    assert conflicting(potassium(">3.0", 3), potassium("2.8", 3.1)) == NO
 
 
 def extreme(*results: Measurement) -> int:

@@ -46,7 +46,7 @@ def _observation(compiler: Compiler, node: Any, path: Path_, reading: Reading, o
         elif cautious:
             verdict, result = series.read_cautiously(found, question, since)
         else:
-            verdict, result = series.read_surely(found, question, since, preliminary)
+            verdict, result = series.read_surely(found, question, since, preliminary, worst)
         if verdict == YES and result is not None:
             context.evidence.append(result)
             if name and name not in context.bound:
