@@ -7,6 +7,7 @@ from typing import Any
 
 from cds_service.cards.detail import DetailWriter, contributor_name
 from cds_service.cards.drafts import Subject
+from cds_service.cards.handout import address, choose
 from cds_service.cards.model import Card, Coding, Link, Source
 from cds_service.cards.offers import Offered, OfferResolver, without_duplicates
 from cds_service.cards.select import ORDER_HOOKS, Selection, others, select
@@ -100,8 +101,10 @@ class Composer:
         assert finding.indicator is not None  # silent findings have no card
         suggestions = tuple(self.offers.suggestions(offered))
         links = [Link("About this rule", f"{base}/rules/{rule.id}")]
-        if offered.handout:
-            links.insert(0, Link("Patient handout: leg cramps", f"{base}/handout"))
+        if offered.handout and knowledge.handout is not None:
+            codes = choose(self.context, knowledge.handout)
+            link = address(base, codes, knowledge.handout.default_language)
+            links.insert(0, Link("Patient handout: leg cramps", link))
         return Card(
             summary=summary,
             indicator=finding.indicator,

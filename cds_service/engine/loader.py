@@ -1,8 +1,9 @@
 """From the rules folder to a Ruleset: strict, and with `file:line` for every mistake.
 
 Files: ``ruleset.yaml``, ``references.yaml``, ``override-reasons.yaml``, ``facts/``, ``orders/``, ``gates/``,
-``tiers/``, ``safety/`` and one folder of rules for each topic. Their form is in ``schema/rules.schema.json``; what a
-schema cannot see (that a value set, a finding or a binding exists) is checked here.
+``tiers/``, ``safety/``, ``handout/`` and one folder of rules for each topic. Their form is in
+``schema/rules.schema.json``; what a schema cannot see (that a value set, a finding or a binding exists) is checked
+here.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from jsonschema import Draft202012Validator
 from cds_service.engine import loader_rules as build
 from cds_service.engine.criteria import Compiler, Vocabulary
 from cds_service.engine.derived import EQUATIONS, DerivedMeasurement
+from cds_service.engine.handout import Handout, handout
 from cds_service.engine.model import Gate, Reference, Rule
 from cds_service.engine.quantity import parse_duration
 from cds_service.engine.safety import Freeze, PatientGate, SweepRow
@@ -50,6 +52,7 @@ class Knowledge:
         self.freeze: Freeze = Freeze(())
         self.tier: Tier | None = None
         self.output: dict[str, Any] = {}
+        self.handout: Handout | None = None
         self.vocabulary = Vocabulary(frozenset(), {})
         self.sources: dict[str, Any] = {}
         """File name to its plain data, for the digest."""
@@ -96,6 +99,7 @@ class _Loading:
         self._stop_if_wrong()
         self._rules(rule_documents)
         self._gates_and_safety()
+        self._handout()
         self._stop_if_wrong()
         build.check_references(self.knowledge, rule_documents, self.errors)
         self._stop_if_wrong()
@@ -237,6 +241,14 @@ class _Loading:
             self.knowledge.sweep = build.compiled_rows(sweep, self.vocabulary, SweepRow, self.errors)
         if freeze := self._document(safety / "critical-freeze.yaml", "freeze"):
             self.knowledge.freeze = Freeze.from_data(freeze.data)
+
+    def _handout(self) -> None:
+        path = self.folder / "handout" / "lines.yaml"
+        lines = self._document(path, "handout") if path.exists() else None
+        texts = [document for _, document in self._documents("handout/text", "handout-text")]
+        if lines is not None:
+            self.knowledge.handout, errors = handout(lines, texts, self.vocabulary, self.knowledge.references)
+            self.errors += errors
 
 
 def digest(knowledge: Knowledge, terminology_digest: str) -> str:

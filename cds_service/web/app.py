@@ -7,12 +7,18 @@ from typing import Any
 
 from flask import Flask
 
-from cds_service.web import body, discovery, errors, headers, invocation, log, operations, preview
+from cds_service.web import body, discovery, errors, handout, headers, invocation, log, operations, preview
 from cds_service.web.config import WebConfig, config_from
 from cds_service.web.wiring import Wiring, wire
 
 # One blueprint per concern. A new one (pages, feedback) is registered here and nowhere else.
-BLUEPRINTS = (discovery.blueprint, invocation.blueprint, operations.blueprint, preview.blueprint)
+BLUEPRINTS = (
+    discovery.blueprint,
+    handout.blueprint,
+    invocation.blueprint,
+    operations.blueprint,
+    preview.blueprint,
+)
 
 
 class _App(Flask):
