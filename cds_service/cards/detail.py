@@ -11,7 +11,7 @@ from cds_service.cards.offers import Offered
 from cds_service.cards.wording import capitalized, counted, drug_names, escape, fill, in_sentence, join
 from cds_service.engine.context import Context
 from cds_service.engine.loader import Knowledge
-from cds_service.engine.model import Finding, Rule, TierResult
+from cds_service.engine.model import Contributor, Finding, Rule, TierResult
 
 _MOST_GAPS = 6
 
@@ -49,7 +49,7 @@ class DetailWriter:
         """The detail of a summary card: every contributor with its points, and what each rule advises."""
         scored = {c.finding.rule.id for c in tier.contributors}
         unscored = [finding for finding in folded if finding.rule.id not in scored]
-        contributors = [self._contributor(c.finding, counted(c.points, "point")) for c in tier.contributors]
+        contributors = [self._contributor(contributor) for contributor in tier.contributors]
         card = summary.rule.card
         return _joined(
             _paragraph("Contributor level", [f"{tier.level}, {counted(tier.points, 'point')}."]),
@@ -77,12 +77,14 @@ class DetailWriter:
         return fill(text, finding.bound, self.zone, markdown=True)
 
     def _line(self, finding: Finding) -> str:
-        """A finding in one line: its summary part."""
-        return self._fill(finding.rule.card.part or finding.summary, finding)
+        return self._fill(finding.line, finding)
 
-    def _contributor(self, finding: Finding, points: str) -> str:
-        line = self._fill(finding.rule.card.part, finding)
-        return f"{line or escape(capitalized(contributor_name(finding, self.context)))} ({points})"
+    def _contributor(self, contributor: Contributor) -> str:
+        finding = contributor.finding
+        # background factors have no advice of their own: their name is all there is to say
+        line = self._line(finding) if finding.line else escape(capitalized(contributor_name(finding, self.context)))
+        points = counted(contributor.points, "point") if contributor.points else "no further points"
+        return f"{line} ({points})"
 
     def _facts(self, findings: list[Finding]) -> str:
         facts: dict[Any, None] = {}

@@ -102,6 +102,10 @@ class OfferResolver:
                         offered.reviews.append(review)
             case "delete":
                 for medication, ingredient in context.bound.get(offer.of, ()):
+                    if not medication.has_id:
+                        # a draft without an id cannot be named in a delete action
+                        offered.advice.append(f"Remove the draft order: {in_sentence(ingredient.name)}")
+                        continue
                     draft = (medication.reference, in_sentence(ingredient.name))
                     if draft not in offered.deletions:
                         offered.deletions.append(draft)

@@ -59,6 +59,7 @@ def evaluate_rule(context: Context, rule: Rule) -> Finding:
         evidence=tuple(dict.fromkeys(context.evidence)),
         missing=_missing(context),
         summary=band.summary or rule.card.summary or rule.card.part,
+        line=band.summary or rule.card.part or rule.card.summary,
         note=band.note,
         offers=rule.offers if band.offers is None else band.offers,
         override_reasons=tuple(r for r in rule.override_reasons if r not in band.drop_override),

@@ -188,6 +188,8 @@ class Finding(msgspec.Struct, frozen=True):
     """The facts it rests on."""
     missing: tuple[str, ...] = ()
     summary: str = ""
+    line: str = ""
+    """The finding in one line, inside a summary card."""
     note: str = ""
     offers: tuple[Offer, ...] = ()
     override_reasons: tuple[str, ...] = ()
@@ -198,6 +200,8 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Contributor(msgspec.Struct, frozen=True):
+    """A finding with points of its own. `points` is what counts: zero where its family counts another member."""
+
     finding: Finding
     points: int
     group: str

@@ -89,7 +89,7 @@ class Tier(msgspec.Struct, frozen=True):
     def _counted(self, context: Context, findings: Iterable[Finding]) -> Iterable[tuple[Finding, int]]:
         families: defaultdict[str, list[Finding]] = defaultdict(list)
         for finding in findings:
-            if not finding.fired or not finding.rule.group:
+            if not finding.fired or not finding.points:
                 continue
             if finding.rule.family in self.families:
                 families[finding.rule.family].append(finding)

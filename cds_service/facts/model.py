@@ -104,6 +104,11 @@ class Medication(msgspec.Struct, frozen=True, gc=False):
     indications: frozenset[str] = NO_SETS
     """Value sets of the order's reasonCode."""
 
+    @property
+    def has_id(self) -> bool:
+        """Whether the resource had an id of its own; `reference` of one without bears a mark no FHIR id may hold."""
+        return "~" not in self.reference
+
 
 class Condition(msgspec.Struct, frozen=True, gc=False):
     """One coded condition. `history` is a condition that is no longer present; refuted ones never become facts."""
