@@ -19,7 +19,8 @@ class Gathered(msgspec.Struct, frozen=True):
 
     `patient_id` is the bare id ("" when nobody was named). `resources` is flat: Bundles are opened, their resources
     stand beside each other. `by_url` finds a resource by a `fullUrl` that is no `Type/id` (``urn:uuid:...``).
-    `drafts` are the draft orders of an order hook; `selections` holds ``Type/id``, or is None on hooks without
+    `drafts` are the draft orders of an order hook; `selections` holds ``Type/id`` (a bare id where the
+    client sent that), or is None on hooks without
     selections. `not_supplied` and `incomplete` hold `ResourceKind` names.
     """
 
@@ -48,6 +49,12 @@ def bare_id(reference: str | None) -> str:
         return ""
     found = type_and_id(reference.strip())
     return found[1] if found else reference.strip()
+
+
+def _as_reference(selection: str) -> str:
+    """``Type/id`` of a selection however it is spelled; a bare id stays one."""
+    named = type_and_id(selection)
+    return "/".join(named) if named else selection
 
 
 def open_bundles(resources: Iterable[Resource | None], by_url: dict[str, Resource]) -> Iterator[Resource]:
@@ -111,8 +118,7 @@ def gathered_from_request(
     if context is not None:
         drafts = tuple(open_bundles((context.draftOrders, context.medications), by_url))
         if context.selections is not None:
-            named = (type_and_id(one) for one in context.selections)
-            selections = frozenset("/".join(one) for one in named if one is not None)
+            selections = frozenset(_as_reference(one) for one in context.selections)
     return Gathered(
         hook=request.hook or "",
         patient_id=bare_id(context.patientId) if context else "",

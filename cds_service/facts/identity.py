@@ -10,7 +10,7 @@ import msgspec
 
 from cds_service.facts import wire
 from cds_service.facts.gathered import Gathered, bare_id, type_and_id
-from cds_service.facts.instants import day_span
+from cds_service.facts.instants import days_of
 from cds_service.facts.model import DataGap, Patient, ResourceKind
 
 Identified: TypeAlias = (
@@ -94,7 +94,7 @@ class Ownership:
             own |= {url for url, resource in gathered.by_url.items() if resource is chosen}
         if chosen is None:
             return Patient(id=id_), frozenset(own)
-        days = day_span(chosen.birthDate)
+        days = days_of(chosen.birthDate)
         if chosen.birthDate and days is None:
             self._gap("not-understood", "patient", "The birth date could not be read.", f"Patient/{id_}")
         return (

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 from cds_service.facts.model import Span
 
-_PARTIAL = re.compile(r"(\d{4})(?:-(\d{2}))?(?:-(\d{2}))?$")
+_PARTIAL = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?", re.ASCII)
 _LAST_YEAR = 9998
 _END_OF_DAY = time(23, 59, 59)
 
@@ -41,10 +41,10 @@ def span(text: str | None, zone: tzinfo) -> Span | None:
 
 
 def day_span(text: str | None) -> tuple[date, date] | None:
-    """First and last day of ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD`` (a dateTime counts as its day)."""
+    """First and last day of ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``; None for anything else."""
     if not text:
         return None
-    found = _PARTIAL.match(text[:10] if len(text) > 10 and text[10] == "T" else text)
+    found = _PARTIAL.fullmatch(text)
     if found is None:
         return None
     year, month, day = found.groups()
@@ -61,6 +61,11 @@ def day_span(text: str | None) -> tuple[date, date] | None:
         return date(int(year), 1, 1), date(int(year), 12, 31)
     except ValueError:
         return None
+
+
+def days_of(text: str | None) -> tuple[date, date] | None:
+    """`day_span`, where a dateTime counts as its day (a birth date, a due date)."""
+    return day_span(text[:10] if text and text[10:11] == "T" else text)
 
 
 def result_times(text: str, zone: tzinfo, now: datetime) -> tuple[datetime | None, datetime | None]:

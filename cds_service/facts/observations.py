@@ -12,7 +12,7 @@ import msgspec
 
 from cds_service.facts import wire
 from cds_service.facts.hemolysis import Hemolysis, text_of
-from cds_service.facts.instants import LATER, UNDATED, Dates, day_span
+from cds_service.facts.instants import LATER, UNDATED, Dates, days_of
 from cds_service.facts.model import NO_SETS, Measurement
 from cds_service.facts.quantities import Analyte, Problem, Reading, read_quantity
 from cds_service.facts.terminology import Match, Terminology
@@ -274,7 +274,7 @@ class ObservationReader:
             answer = part.valueCodeableConcept
             sets = NO_SETS.union(*(match.sets for _, match in self.matches(answer)))
             return (_ANSWERED if answer is not None else _missing(part)), sets, None
-        days = day_span(part.valueDateTime)
+        days = days_of(part.valueDateTime)
         return (_ANSWERED if days else _missing(part)), NO_SETS, days[1] if days else None
 
     def _read(self, analyte: Analyte, quantity: wire.Quantity, kind: str | None) -> Reading:

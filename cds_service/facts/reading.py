@@ -92,6 +92,7 @@ class _RawEntry(msgspec.Struct, frozen=True, gc=False):
 class _RawBundle(msgspec.Struct, frozen=True, gc=False):
     id: Raw = Raw()
     type: Raw = Raw()
+    total: Raw = Raw()
     link: Raw = Raw()
     entry: Raw = Raw()
 
@@ -321,7 +322,7 @@ def _bundle_by_parts(raw: Raw, identity: Unread) -> Resource:
         links = msgspec.json.decode(bundle.link, type=tuple[Link, ...]) if bytes(bundle.link) else ()
     except (msgspec.DecodeError, UnicodeDecodeError):
         links = ()
-    return Bundle(identity.id, _text(bundle.type), links, read)
+    return Bundle(id=identity.id, type=_text(bundle.type), total=_count(bundle.total), link=links, entry=read)
 
 
 def _entry(raw: Raw) -> Entry:
@@ -349,6 +350,13 @@ def _identify(raw: Raw) -> Unread:
 def _text(raw: Raw) -> str | None:
     try:
         return _string.decode(raw) if bytes(raw) else None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _count(raw: Raw) -> int | None:
+    try:
+        return msgspec.json.decode(raw, type=int) if bytes(raw) else None
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 

@@ -1,0 +1,399 @@
+"""Section 0.4, row by row, and what a medication is made of (terminology README, "Matching at run time")."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests.facts.building import (
+    ICD10CM,
+    NOW,
+    RXNORM,
+    SNOMED,
+    concept,
+    days_ago,
+    facts_of,
+    facts_of_request,
+    ids,
+    medication,
+    order,
+    patient,
+    statement,
+)
+
+D = Decimal
+BOTH, SAFETY, NEITHER = (True, True), (False, True), None
+
+
+def columns(*resources: dict[str, Any]) -> tuple[bool, bool] | None:
+    found = facts_of(*resources).medications
+    return (found[0].contributor, found[0].safety) if found else None
+
+
+def supplied(days: float, repeats: int | None = None, **more: Any) -> dict[str, Any]:
+    request: dict[str, Any] = {"expectedSupplyDuration": {"value": days, "unit": "days", "code": "d"}, **more}
+    return {"dispenseRequest": request if repeats is None else {**request, "numberOfRepeatsAllowed": repeats}}
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({}, BOTH),
+        *(
+            ({"intent": intent}, BOTH)
+            for intent in ("original-order", "reflex-order", "filler-order", "instance-order")
+        ),
+        *(({"intent": intent}, NEITHER) for intent in ("proposal", "plan", "option")),
+        ({"status": "on-hold"}, SAFETY),
+        ({"status": "unknown"}, SAFETY),
+        ({"status": None}, SAFETY),
+        *(
+            ({"status": status}, NEITHER)
+            for status in ("completed", "stopped", "cancelled", "entered-in-error", "draft")
+        ),
+        ({"doNotPerform": True}, NEITHER),
+        ({"reportedBoolean": True, "intent": "plan"}, BOTH),
+        ({"reportedReference": {"reference": "Patient/p"}, "intent": "plan"}, BOTH),
+        ({"reportedBoolean": True, "intent": "plan", "status": "stopped"}, NEITHER),
+        ({"status": "completed", **supplied(31)}, SAFETY),
+        ({"status": "completed", **supplied(29)}, NEITHER),
+        ({"status": "completed", **supplied(11, 2)}, SAFETY),
+        ({"status": "completed", **supplied(10, 1)}, NEITHER),
+        ({"status": "completed", "dispenseRequest": {"validityPeriod": {"end": days_ago(-1)}}}, SAFETY),
+        ({"status": "completed", "dispenseRequest": {"validityPeriod": {"end": "2026-06-15"}}}, SAFETY),
+        ({"status": "completed", "dispenseRequest": {"validityPeriod": {"end": days_ago(1)}}}, NEITHER),
+        ({"authoredOn": "2024-06-15T12:00:00Z"}, BOTH),
+        ({"authoredOn": "2024-06-15T11:59:59Z"}, SAFETY),
+        ({"authoredOn": "2023"}, SAFETY),
+        ({"authoredOn": "2024"}, BOTH),
+        ({"authoredOn": None}, BOTH),
+        ({"authoredOn": "2024-01-01T00:00:00Z", **supplied(90, 12)}, BOTH),
+        ({"dosageInstruction": [{"doseAndRate": [{"doseQuantity": {"value": 0}}]}]}, SAFETY),
+        ({"dosageInstruction": [{"text": "as directed"}]}, BOTH),
+    ],
+)
+def test_orders(more: dict[str, Any], expected: tuple[bool, bool] | None) -> None:
+    assert columns(order("m", **more)) == expected
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({}, BOTH),
+        ({"effectivePeriod": {"start": days_ago(90)}}, BOTH),
+        ({"effectivePeriod": {"start": days_ago(90), "end": days_ago(1)}}, NEITHER),
+        ({"effectivePeriod": {"start": days_ago(90), "end": "2026-06-15"}}, BOTH),
+        ({"effectivePeriod": {"start": days_ago(-3)}}, SAFETY),
+        *(({"status": status}, SAFETY) for status in ("on-hold", "intended", "unknown")),
+        *(({"status": status}, NEITHER) for status in ("completed", "stopped", "entered-in-error", "not-taken")),
+        ({"taken": "n"}, NEITHER),
+    ],
+)
+def test_statements(more: dict[str, Any], expected: tuple[bool, bool] | None) -> None:
+    assert columns(statement("m", **more)) == expected
+
+
+def test_labels() -> None:
+    assert medication(facts_of(statement("m"))).patient_reported
+    assert medication(facts_of(order("m", reportedBoolean=True))).patient_reported
+    assert not medication(facts_of(order("m"))).patient_reported
+    assert medication(facts_of(order("m", authoredOn="2020-01-01"))).out_of_date
+
+
+def test_a_dispense_is_a_sign_of_refill() -> None:
+    dispensed = {
+        "resourceType": "MedicationDispense",
+        "status": "completed",
+        "subject": {"reference": "Patient/p"},
+        "authorizingPrescription": [{"reference": "MedicationRequest/m"}],
+        "whenHandedOver": days_ago(40),
+    }
+    assert columns(order("m", authoredOn="2020-01-01"), dispensed) == BOTH
+
+
+# routes
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (order("m", None, medicationCodeableConcept={"text": "Diclofenac 1% gel"}), []),
+        (order("m", None, medicationCodeableConcept={"text": "Diclofenac 50 mg tablet"}), ["diclofenac"]),
+        (order("m", "3355"), ["diclofenac"]),
+        (order("m", "3355", dosageInstruction=[{"route": concept(SNOMED, "6064005")}]), []),
+        (order("m", "3355", dosageInstruction=[{"route": concept(SNOMED, "26643006")}]), ["diclofenac"]),
+        (order("m", "3355", dosageInstruction=[{"route": {"text": "Topical"}}]), []),
+        (order("m", None, medicationCodeableConcept=concept(RXNORM, "3355", text="diclofenac gel")), []),
+        (order("m", None, medicationCodeableConcept={"text": "timolol 0.5% eye drops"}), []),
+        (order("m", None, medicationCodeableConcept={"text": "salmeterol inhaler"}), ["salmeterol"]),
+        (order("m", "896209", dosageInstruction=[{"route": concept(SNOMED, "447694001")}]), ["salmeterol"]),
+        (order("m", None, medicationCodeableConcept={"text": "estradiol 0.05 mg patch"}), ["estradiol"]),
+        (order("m", None, medicationCodeableConcept={"text": "estradiol vaginal cream"}), []),
+        (order("m", None, medicationCodeableConcept={"text": "insulin syringe 0.5 mL"}), []),
+    ],
+)
+def test_local_routes(made: dict[str, Any], expected: list[str]) -> None:
+    found = facts_of(made).medications
+    assert [ids(one) for one in found] == ([expected] if expected else [])
+
+
+# what is in it
+
+
+def test_a_combination_tablet_counts_for_each_ingredient() -> None:
+    one = medication(facts_of(order("m", "999967")))
+    assert ids(one) == ["hydrochlorothiazide", "olmesartan"]
+    assert {"thiazide-diuretic", "k-wasting", "raasi"} <= one.sets
+    assert {ingredient.matched_by for ingredient in one.ingredients} == {"code"}
+
+
+def test_text_is_marked_as_such() -> None:
+    one = medication(facts_of(order("m", None, medicationCodeableConcept={"text": "Furosémide 40 mg"})))
+    assert [(part.id, part.matched_by) for part in one.ingredients] == [("furosemide", "text")]
+
+
+def test_text_adds_a_further_ingredient_to_a_code() -> None:
+    named = concept(RXNORM, "5487", text="Lisinopril / Hydrochlorothiazide tablet")
+    one = medication(facts_of(order("m", None, medicationCodeableConcept=named)))
+    assert [(part.id, part.matched_by) for part in one.ingredients] == [
+        ("hydrochlorothiazide", "code"),
+        ("lisinopril", "text"),
+    ]
+
+
+def test_code_and_text_that_contradict_each_other() -> None:
+    named = concept(RXNORM, "4603", text="Spironolactone 25 mg tablet")
+    facts = facts_of(order("m", None, medicationCodeableConcept=named))
+    assert ids(medication(facts)) == ["furosemide"]
+    assert [(gap.kind, gap.reference) for gap in facts.gaps] == [("conflict", "MedicationRequest/m")]
+    assert "medications" in facts.incomplete
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        concept(RXNORM, "8591", text="Potassium 20 mEq tablet"),
+        concept("http://www.whocc.no/atc", "C09A", text="Lisinopril 10 mg"),
+        concept(RXNORM, "4603", text="Lasix 40 mg"),
+    ],
+)
+def test_vaguer_or_other_names_are_no_contradiction(named: dict[str, Any]) -> None:
+    assert facts_of(order("m", None, medicationCodeableConcept=named)).gaps == ()
+
+
+def test_an_atc_group_without_named_ingredient() -> None:
+    one = medication(
+        facts_of(order("m", None, medicationCodeableConcept=concept("http://www.whocc.no/atc", "C03EA01")))
+    )
+    assert {"k-sparing", "k-wasting"} <= one.sets
+
+
+@pytest.mark.parametrize(
+    ("system", "code"),
+    [
+        ("urn:oid:2.16.840.1.113883.6.88", "310798"),
+        ("http://www.nlm.nih.gov/research/umls/rxnorm/", " 310798 "),
+        ("https://www.nlm.nih.gov/research/umls/rxnorm", "310798"),
+    ],
+)
+def test_spellings_of_system_and_code(system: str, code: str) -> None:
+    assert ids(medication(facts_of(order("m", None, medicationCodeableConcept=concept(system, code))))) == [
+        "hydrochlorothiazide"
+    ]
+
+
+def held(**more: Any) -> dict[str, Any]:
+    return {"resourceType": "Medication", "id": "d", "code": concept(RXNORM, "4603"), **more}
+
+
+@pytest.mark.parametrize("reference", ["Medication/d", "https://ehr.example.org/fhir/Medication/d"])
+def test_medication_in_the_bundle(reference: str) -> None:
+    one = order("m", None, medicationReference={"reference": reference})
+    assert ids(medication(facts_of(one, held()))) == ["furosemide"]
+
+
+def test_contained_medication_and_its_coded_ingredients() -> None:
+    parts = held(code={"text": "Mixture"}, ingredient=[{"itemCodeableConcept": concept(RXNORM, "4603")}])
+    one = medication(facts_of(order("m", None, medicationReference={"reference": "#d"}, contained=[parts])))
+    assert [(part.id, part.matched_by) for part in one.ingredients] == [("furosemide", "ingredient")]
+
+
+def test_ingredient_that_is_a_medication_and_refers_to_itself() -> None:
+    parts = held(code={"text": "Mixture"}, ingredient=[{"itemReference": {"reference": "#d"}}])
+    assert facts_of(order("m", None, medicationReference={"reference": "#d"}, contained=[parts])).medications == ()
+
+
+def test_medication_by_full_url() -> None:
+    request = {
+        "hook": "patient-view",
+        "hookInstance": "x",
+        "context": {"patientId": "Patient/p", "userId": "Practitioner/x"},
+        "prefetch": {
+            "patient": patient(),
+            "medications": {
+                "resourceType": "Bundle",
+                "entry": [
+                    {"resource": order("m", None, medicationReference={"reference": "urn:uuid:77"})},
+                    {"fullUrl": "urn:uuid:77", "resource": held()},
+                ],
+            },
+        },
+    }
+    assert ids(medication(facts_of_request(request))) == ["furosemide"]
+
+
+def test_display_only_reference_is_text() -> None:
+    one = order("m", None, medicationReference={"display": "Furosemide 40 mg"})
+    assert medication(facts_of(one)).ingredients[0].matched_by == "text"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"medicationReference": {"reference": "Medication/elsewhere"}},
+        {"medicationCodeableConcept": concept("urn:local", "123")},
+        {"medicationCodeableConcept": {}},
+        {},
+    ],
+)
+def test_a_medication_that_cannot_be_identified(more: dict[str, Any]) -> None:
+    facts = facts_of(order("m", None, **more))
+    assert facts.medications == ()
+    assert facts.incomplete == {"medications"}
+    assert [(gap.kind, gap.reference) for gap in facts.gaps] == [("unidentified-medication", "MedicationRequest/m")]
+
+
+def test_a_known_drug_of_no_interest_is_no_gap() -> None:
+    facts = facts_of(order("m", None, medicationCodeableConcept=concept(RXNORM, "313782", text="Acetaminophen 325 MG")))
+    assert (facts.medications, facts.gaps, facts.incomplete) == ((), (), frozenset())
+
+
+def test_r5_medication_concept() -> None:
+    one = order("m", None, medication={"concept": concept(RXNORM, "4603")})
+    assert ids(medication(facts_of(one))) == ["furosemide"]
+
+
+# starts
+
+
+def test_continuous_start_reaches_back_through_orders_that_join() -> None:
+    facts = facts_of(
+        order("now", authoredOn=days_ago(20)),
+        order("before", status="completed", authoredOn=days_ago(50), **supplied(30)),
+        order("long-ago", status="completed", authoredOn=days_ago(400), **supplied(30)),
+    )
+    one = medication(facts)
+    assert one.reference == "MedicationRequest/now"
+    assert one.started_earliest is not None
+    assert (NOW - one.started_earliest).days == 50
+
+
+def test_unknown_start() -> None:
+    one = medication(facts_of(order("m", authoredOn=None)))
+    assert (one.started_earliest, one.started_latest) == (None, None)
+
+
+def test_partial_start() -> None:
+    one = medication(facts_of(statement("m", effectivePeriod={"start": "2025-03"})))
+    assert str(one.started_earliest)[:10] == "2025-03-01"
+    assert str(one.started_latest)[:10] == "2025-03-31"
+
+
+# doses
+
+
+def dosed(value: Any, unit: str = "", frequency: int | None = 1, **more: Any) -> list[dict[str, Any]]:
+    timing = {"timing": {"repeat": {"frequency": frequency, "period": 1, "periodUnit": "d"}}} if frequency else {}
+    return [{**timing, "doseAndRate": [{"doseQuantity": {"value": value, "unit": unit}}], **more}]
+
+
+KCL = {"text": "potassium chloride 20 MEQ Extended Release Oral Tablet"}
+LIQUID = {"text": "potassium chloride 20 MEQ per 15 ML Oral Solution"}
+
+
+@pytest.mark.parametrize(
+    ("named", "dosage", "expected"),
+    [
+        (KCL, dosed(20, "mEq", 2), ("meq", 20, 40)),
+        (KCL, dosed(2, "tablet", 1), ("meq", 40, 40)),
+        (KCL, dosed(1, "", 3), ("meq", 20, 60)),
+        (KCL, dosed(1, "tablet", None), ("meq", 20, None)),
+        (KCL, dosed(1, "tablet", None, timing={"code": {"coding": [{"code": "BID"}]}}), ("meq", 20, 40)),
+        (LIQUID, dosed(15, "mL", 2), ("meq", 20, 40)),
+        (LIQUID, dosed(1, "tablet", 2), None),
+        (KCL, [{"text": "one twice daily"}], None),
+        (KCL, None, None),
+        ({"text": "Hydrochlorothiazide 25 MG / Triamterene 37.5 MG"}, dosed(1, "tablet"), None),
+    ],
+)
+def test_doses(named: dict[str, Any], dosage: Any, expected: tuple[str, int, int | None] | None) -> None:
+    dose = medication(facts_of(order("m", None, medicationCodeableConcept=named, dosageInstruction=dosage))).dose
+    if expected is None:
+        assert dose is None
+    else:
+        assert dose is not None
+        assert (dose.unit, dose.each, dose.a_day) == expected
+
+
+def test_forms_and_as_needed() -> None:
+    solid = medication(facts_of(order("m", None, medicationCodeableConcept=KCL)))
+    liquid = medication(facts_of(order("m", None, medicationCodeableConcept=LIQUID)))
+    assert (solid.form, liquid.form) == ("solid", "liquid")
+    assert medication(facts_of(order("m", dosageInstruction=dosed(1, asNeededBoolean=True)))).as_needed_only
+    assert not medication(facts_of(order("m", dosageInstruction=dosed(1)))).as_needed_only
+
+
+def test_indications() -> None:
+    one = medication(facts_of(order("m", reasonCode=[concept(ICD10CM, "R25.2")])))
+    assert "leg-cramp-symptom" in one.indications
+
+
+# drafts
+
+
+def order_select(drafts: list[dict[str, Any]], selections: list[str] | None, current: list[dict[str, Any]]) -> Any:
+    context: dict[str, Any] = {
+        "patientId": "p",
+        "userId": "Practitioner/x",
+        "draftOrders": {"resourceType": "Bundle", "entry": [{"resource": one} for one in drafts]},
+    }
+    if selections is not None:
+        context["selections"] = selections
+    return facts_of_request(
+        {
+            "hook": "order-select",
+            "hookInstance": "x",
+            "context": context,
+            "prefetch": {
+                "patient": patient(),
+                "medications": {"resourceType": "Bundle", "entry": [{"resource": one} for one in current]},
+            },
+        }
+    )
+
+
+def test_drafts_and_selections() -> None:
+    drafts = [order("a", status="draft"), order("b", "9997", status="draft")]
+    first, second = order_select(drafts, ["MedicationRequest/b"], []).medications
+    assert (first.draft, first.selected, second.selected) == (True, False, True)
+    assert (first.contributor, first.safety) == (False, False)
+    assert all(one.selected for one in order_select(drafts, None, []).medications)
+
+
+def test_a_draft_delivered_in_the_prefetch_too_counts_once_as_a_draft() -> None:
+    one = order("a", status="draft")
+    (found,) = order_select([one], None, [one, {**one, "status": "active"}]).medications
+    assert found.draft
+    assert found.reference == "MedicationRequest/a"
+
+
+def test_a_draft_not_to_be_performed_is_none() -> None:
+    assert order_select([order("a", status="draft", doNotPerform=True)], None, []).medications == ()
+
+
+def test_another_patients_draft() -> None:
+    facts = order_select([order("a", status="draft", subject={"reference": "Patient/q"})], None, [])
+    assert facts.medications == ()
+    assert [gap.kind for gap in facts.gaps] == ["wrong-patient"]
