@@ -15,6 +15,7 @@ from decimal import Decimal
 import msgspec
 
 from cds_service.engine.context import Context
+from cds_service.engine.results import instant
 from cds_service.facts.equations import albumin_corrected_calcium, ckd_epi_2021
 from cds_service.facts.model import Measurement
 
@@ -37,12 +38,15 @@ def complete(context: Context, derived: DerivedMeasurement) -> None:
     if not first:
         return
     reported = context.results.get(derived.measurement, ())
-    speaking = sorted(result.at for result in reported if result.usable and result.at is not None)
-    lacking = [result for result in first if not _has_near(speaking, result.at, derived.apart)]
-    if not lacking:
+    speaking = [result for result in reported if result.usable and result.at is not None]
+    instants = sorted(instant(result) for result in speaking)
+    newest = max(speaking, key=instant, default=None)
+    wanted = [one for one in first if not _has_near(instants, one.at, derived.apart) or _is_newer(one, newest)]
+    if not wanted:
         return
-    computed = EQUATIONS[derived.equation](context, derived.measurement, lacking, rest[0] if rest else ())
-    context.results[derived.measurement] = _newest_first([*reported, *computed])
+    computed = EQUATIONS[derived.equation](context, derived.measurement, wanted, rest[0] if rest else ())
+    kept = [one for one in computed if not _has_near(instants, one.at, derived.apart) or _is_lower(one, newest)]
+    context.results[derived.measurement] = _newest_first([*reported, *kept])
 
 
 def _has_near(instants: list[datetime], at: datetime | None, apart: timedelta) -> bool:
@@ -50,6 +54,17 @@ def _has_near(instants: list[datetime], at: datetime | None, apart: timedelta) -
         return False
     position = bisect.bisect_left(instants, at - apart)
     return position < len(instants) and instants[position] <= at + apart
+
+
+def _is_newer(source: Measurement, reported: Measurement | None) -> bool:
+    return reported is not None and source.at is not None and source.at > instant(reported)
+
+
+def _is_lower(computed: Measurement, reported: Measurement | None) -> bool:
+    """Within a day of the newest reported value a newer computed one counts only where it is the worse of the two."""
+    if reported is None or reported.low is None or not computed.usable or not _is_newer(computed, reported):
+        return False
+    return computed.low is not None and computed.low < reported.low
 
 
 def _newest_first(results: Iterable[Measurement]) -> tuple[Measurement, ...]:

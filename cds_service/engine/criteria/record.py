@@ -66,11 +66,11 @@ def _noted_since(condition: Condition, since: datetime) -> Verdict:
 
 
 def newest_condition(context: Context, sets: tuple[str, ...], since: datetime) -> datetime | None:
-    """The latest instant at which a present or possible condition of `sets` was noted, if since then or undated."""
+    """The latest instant at which a condition of `sets`, over or not, was noted, if since then or undated."""
     newest: datetime | None = None
     for set_id in sets:
         for condition in context.conditions.get(set_id, ()):
-            if condition.state == "history" or _noted_since(condition, since) == NO:
+            if _noted_since(condition, since) == NO:
                 continue
             spans = [span.latest for span in (condition.recorded, condition.onset) if span is not None]
             noted = min(max(spans), context.now) if spans else context.now
