@@ -9,6 +9,7 @@ import tempfile
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -32,6 +33,7 @@ from cds_service.web.wiring import Wiring
 from tests.scenarios.shared import fixture_scenarios, ids_of, runner
 from tests.web.fakes import PATIENT, bundle, hook_request
 
+SYNTHEA = sorted((Path(__file__).resolve().parents[3] / "shared" / "samples" / "synthea").glob("*.json"))
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 INJECTION = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 READY = tuple(scenario for scenario in fixture_scenarios() if runner().rules.issuperset(scenario.requires))
@@ -117,6 +119,28 @@ def test_a_pasted_record_says_what_its_request_says(scenario: Scenario) -> None:
         assert answer.json["findings"] == findings(case)
     over_http = client.post(f"/cds-services/leg-cramp-{scenario.hook}", data=made, content_type="application/json")
     assert over_http.data == encode_response(runner().assess(case).cards, lambda: "id")
+
+
+@pytest.mark.skipif(not SYNTHEA, reason="../shared/samples is not there")
+@pytest.mark.parametrize("path", SYNTHEA, ids=[path.stem[:30] for path in SYNTHEA])
+def test_the_request_made_of_a_published_record_asks_the_same(path: Path) -> None:
+    """Records whose references are urn:uuid, and with resources of many types."""
+    client = make_app(datetime(2022, 1, 1, tzinfo=UTC)).test_client()
+    record = path.read_bytes()
+    made = travel(record, "", 20_000).request
+    answers = [client.post("/preview.json", data=body, content_type="application/json") for body in (record, made)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json["findings"] == answers[1].json["findings"]
+    assert answers[0].json["cards"] == answers[1].json["cards"]
+
+
+@pytest.mark.skipif(not SYNTHEA, reason="../shared/samples is not there")
+def test_no_published_oddity_is_a_fault(client: FlaskClient) -> None:
+    for path in sorted(SYNTHEA[0].parents[1].rglob("*.*")):
+        for hook in ("", "order-sign"):
+            page = paste(client, path.read_bytes(), hook)
+            assert page.status_code in (200, 400, 412), path.name
+            assert ("Not assessed</h2>" in page.text) == (page.status_code != 200)
 
 
 def test_every_file_is_answered_or_refused_in_words(client: FlaskClient) -> None:

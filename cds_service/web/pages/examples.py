@@ -127,19 +127,26 @@ class Examples:
 
     def _told(self, told: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
         said = self.runner.words.said
-        who = {**said["patient"], **told.get("patient", {})}
-        if "born" in who:
-            who.pop("age", None)
         for key in _TOLD:
             if key == "patient":
-                yield key, (_phrase(who),)
+                yield key, (_patient({**said["patient"], **told.get("patient", {})}),)
             elif key == "default" and told.get(key):
-                yield key, tuple(said["default_results"])
+                if kept := tuple(self._kept_defaults(told)):
+                    yield key, kept
             elif key == "symptoms" and told.get(key):
                 yield key, (said["symptom"]["text"],)
             elif told.get(key):
                 values = told[key] if isinstance(told[key], list) else [told[key]]
                 yield key, tuple(_phrase(value) for value in values)
+
+    def _kept_defaults(self, told: Mapping[str, Any]) -> Iterator[str]:
+        """The ordinary results that the case leaves as they are."""
+        said = self.runner.words.said
+        own = _phrase([*told.get("results", ()), *told.get("without", ())]).lower()
+        for result in said["default_results"]:
+            name = result.partition(" ")[0]
+            if not any(word in own for word in (name, *said["replaced_by"].get(name, ()))):
+                yield result
 
 
 def _file_body(path: Path, its_today: date, today: date) -> bytes:
@@ -149,6 +156,13 @@ def _file_body(path: Path, its_today: date, today: date) -> bytes:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return body  # meant to be bad: sent as it is
     return msgspec.json.encode(shift_to(content, its_today, today))
+
+
+def _patient(who: Mapping[str, Any]) -> str:
+    age = f"born {who['born'] or 'at an unknown date'}" if "born" in who else str(who["age"])
+    rest = {name: value for name, value in who.items() if name not in ("sex", "age", "born")}
+    sex = "sex not given" if who["sex"] == "not given" else str(who["sex"])
+    return ", ".join(filter(None, (sex, age, _phrase(rest))))
 
 
 def _phrase(value: Any) -> str:

@@ -78,41 +78,51 @@ def _is_draft(resource: Resource) -> bool:
 def _as_request(body: bytes, hook: str, gathered: Gathered) -> bytes:
     """The hook request with which a client would send this record, every prefetch key answered."""
     try:
-        record = msgspec.json.decode(body.removeprefix(_BOM), type=dict[str, msgspec.Raw])
-        resources = _raw_resources(record)
+        entries = _raw_entries(msgspec.Raw(body.removeprefix(_BOM)), {})
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return b""
     ordering = hook != FIRST_HOOK
-    drafts: list[Any] = []
-    found: dict[str, list[Any]] = {query.key: [] for query in QUERIES}
+    drafts: list[_RawEntry] = []
+    found: dict[str, list[_RawEntry]] = {query.key: [] for query in QUERIES}
     keys = {query.template.partition("?")[0].partition("/")[0]: query.key for query in reversed(QUERIES)}
-    rest: list[Any] = []
-    for kind, status, identity, raw in resources:
-        if ordering and kind == "MedicationRequest" and status == "draft":
-            drafts.append((f"{kind}/{identity}", raw))
+    rest: list[_RawEntry] = []
+    for entry in entries:
+        if ordering and entry.kind == "MedicationRequest" and entry.status == "draft":
+            drafts.append(entry)
         else:
-            found.get(keys.get(kind, ""), rest).append(raw)
+            found.get(keys.get(entry.kind, ""), rest).append(entry)
     context: dict[str, Any] = {"userId": "Practitioner/preview", "patientId": gathered.patient_id}
     if ordering:
-        context["draftOrders"] = _bundle("collection", [raw for _, raw in drafts])
+        context["draftOrders"] = _bundle("collection", drafts)
     if hook == "order-select":
-        context["selections"] = [reference for reference, _ in drafts]
-    prefetch: dict[str, Any] = {key: _bundle("searchset", found[key]) for key in found if key != "patient"}
-    prefetch = {"patient": found["patient"][0] if found["patient"] else None, **prefetch}
+        context["selections"] = [f"{one.kind}/{one.id}" for one in drafts]
+    prefetch: dict[str, Any] = {key: _bundle("searchset", some) for key, some in found.items()}
+    if len(found["patient"]) == 1 and not found["patient"][0].members.get("fullUrl"):
+        prefetch["patient"] = found["patient"][0].members["resource"]
     if rest:
         prefetch["other"] = _bundle("collection", rest)
     return msgspec.json.encode({"hook": hook, "hookInstance": HOOK_INSTANCE, "context": context, "prefetch": prefetch})
 
 
-def _raw_resources(record: dict[str, msgspec.Raw]) -> list[tuple[str, str, str, msgspec.Raw]]:
-    """Type, status, id and bytes of every resource of a record, as it was written."""
-    kind = _word(record, "resourceType")
+class _RawEntry(msgspec.Struct, frozen=True):
+    """One entry of a record as it was written: its resource, and the URL by which others may refer to it."""
+
+    kind: str
+    id: str
+    status: str
+    members: dict[str, Any]
+
+
+def _raw_entries(raw: msgspec.Raw, around: dict[str, msgspec.Raw]) -> list[_RawEntry]:
+    resource = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    kind = _word(resource, "resourceType")
     if kind != "Bundle":
-        return [(kind, _word(record, "status"), _word(record, "id"), msgspec.Raw(msgspec.json.encode(record)))]
-    found = []
-    for entry in msgspec.json.decode(record.get("entry", b"[]"), type=list[dict[str, msgspec.Raw]]):
+        members = {name: around[name] for name in ("fullUrl",) if name in around} | {"resource": raw}
+        return [_RawEntry(kind, _word(resource, "id"), _word(resource, "status"), members)]
+    found: list[_RawEntry] = []
+    for entry in msgspec.json.decode(resource.get("entry", b"[]"), type=list[dict[str, msgspec.Raw]]):
         if bytes(entry.get("resource", b"null")) != b"null":
-            found += _raw_resources(msgspec.json.decode(entry["resource"], type=dict[str, msgspec.Raw]))
+            found += _raw_entries(entry["resource"], entry)
     return found
 
 
@@ -123,7 +133,7 @@ def _word(members: dict[str, msgspec.Raw], name: str) -> str:
         return ""
 
 
-def _bundle(kind: str, resources: list[Any]) -> dict[str, Any]:
-    entries = {"entry": [{"resource": one} for one in resources]} if resources else {}
-    total = {"total": len(resources)} if kind == "searchset" else {}
-    return {"resourceType": "Bundle", "type": kind, **total, **entries}
+def _bundle(kind: str, entries: list[_RawEntry]) -> dict[str, Any]:
+    total = {"total": len(entries)} if kind == "searchset" else {}
+    listed = {"entry": [one.members for one in entries]} if entries else {}
+    return {"resourceType": "Bundle", "type": kind, **total, **listed}
