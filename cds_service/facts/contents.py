@@ -138,6 +138,8 @@ class ContentsReader:
             if isinstance(target, wire.Medication):
                 form = self._route_of(target.form)
                 self._add_medication(target, one.contained, concepts, False, 0)
+                if target.form is not None and concepts:
+                    concepts.append((target.form, False))
         return concepts, form
 
     def _add_medication(

@@ -105,6 +105,8 @@ class _Build:
         self.is_own = self.whose.is_own
         self.deliveries = Deliveries()
         self.drafts: set[str] = set()
+        self.names: dict[tuple[str | None, str | None], str] = {}
+        """Names of condition codes met so far."""
         self.conditions: list[Condition] = []
         self.procedures: list[Procedure] = []
         self.allergies: list[Allergy] = []
@@ -264,11 +266,15 @@ class _Build:
         if state is None:
             return
         coding = matched[0][0]
+        named = (coding.system, coding.code)
+        name = self.names.get(named)
+        if name is None:
+            name = self.names[named] = self.terminology.condition_name(*named)
         self.conditions.append(
             Condition(
                 reference=reference,
                 sets=sets,
-                name=self.terminology.condition_name(coding.system, coding.code),
+                name=name,
                 state=state,
                 recorded=self.dates.span(condition.recordedDate or condition.assertedDate),
                 onset=time_of(condition.onsetDateTime, condition.onsetPeriod, self.dates),

@@ -106,11 +106,14 @@ class Dates:
 
     def result(self, text: str) -> tuple[datetime | None, datetime | None, timedelta]:
         """`result_times`, and how far `at` lies behind `LATER` (`UNDATED` without one): the key of newest first."""
-        known = self.results.get(text)
-        if known is None:
-            at = instant(text, self.zone)
-            at, earliest = (at, at) if at is not None else result_times(text, self.zone, self.now)
-            known = self.results[text] = (at, earliest, LATER - at if at is not None else UNDATED)
+        return self.results.get(text) or self.new_result(text)
+
+    def new_result(self, text: str) -> tuple[datetime | None, datetime | None, timedelta]:
+        """`result` of a text that is not in `results` yet."""
+        at = earliest = instant(text, self.zone)
+        if at is None:
+            at, earliest = result_times(text, self.zone, self.now)
+        known = self.results[text] = (at, earliest, LATER - at if at is not None else UNDATED)
         return known
 
     def instant(self, text: str) -> datetime | None:

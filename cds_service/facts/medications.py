@@ -15,6 +15,7 @@ from cds_service.facts.instants import Dates
 from cds_service.facts.model import NO_SETS, DataGap, Medication, Span
 from cds_service.facts.quantities import number
 from cds_service.facts.terminology import Terminology
+from cds_service.facts.units import DoseWords
 
 _OVER = frozenset({"stopped", "cancelled", "entered-in-error", "not-taken", "ended", "revoked"})
 _NOT_TAKEN = frozenset({"n", "na"})  # MedicationStatement.taken of STU3
@@ -194,7 +195,7 @@ class MedicationReader:
                 frequency = Decimal(len(repeat.timeOfDay) or len(repeat.when) or 1)
         return OneDosage(
             _number(quantity.value) if quantity else None,
-            (quantity.code or quantity.unit or "") if quantity else "",
+            _unit(quantity, self.words) if quantity else "",
             times_a_day(
                 frequency,
                 _number(repeat.period) if repeat else None,
@@ -253,6 +254,12 @@ def _dose_quantity(dosage: wire.Dosage) -> wire.Quantity | None:
         if rate.doseRange is not None and rate.doseRange.high is not None:
             return rate.doseRange.high
     return dosage.doseQuantity
+
+
+def _unit(quantity: wire.Quantity, words: DoseWords) -> str:
+    """The unit of a dose: its code where that is known, else its text."""
+    code, text = quantity.code or "", quantity.unit or ""
+    return code if code and (words.knows(code) or not text) else text
 
 
 def _dose_is_zero(dosages: tuple[wire.Dosage, ...]) -> bool:

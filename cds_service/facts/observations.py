@@ -52,7 +52,16 @@ class ObservationReader:
         """The codings of a concept that are in any value set."""
         if concept is None:
             return []
-        return [(coding, match) for coding in concept.coding if (match := self.match_of(coding)) is not None]
+        found: Matched = []
+        codes = self.codes
+        for coding in concept.coding:
+            table = codes.get(coding.system)  # type: ignore[arg-type]
+            match = table.get(coding.code) if table is not None else None  # type: ignore[arg-type]
+            if match is None:
+                match = self.match_of(coding)
+            if match is not None:
+                found.append((coding, match))
+        return found
 
     def match_of(self, coding: wire.Coding | wire.NamedCoding) -> Match | None:
         """What a coding stands for. What stands for nothing is remembered: noise repeats."""
@@ -65,18 +74,8 @@ class ObservationReader:
         return match
 
     def observed(self, concept: wire.Concept | None) -> Matched:
-        """The codings of an observation's code that anything is read from. The hot path of a large record."""
-        found: Matched = []
-        if concept is not None:
-            codes = self.codes
-            for coding in concept.coding:
-                table = codes.get(coding.system)  # type: ignore[arg-type]
-                match = table.get(coding.code) if table is not None else None  # type: ignore[arg-type]
-                if match is None:
-                    match = self.match_of(coding)
-                if match is not None and match.observed:
-                    found.append((coding, match))
-        return found
+        """The codings of an observation's code that anything is read from."""
+        return [pair for pair in self.matches(concept) if pair[1].observed]
 
     def take_all(
         self, observations: Iterable[wire.Observation], owned: dict[str, bool], seen: dict[str, wire.Resource]
@@ -141,7 +140,7 @@ class ObservationReader:
             reading = words.get(key)
             if reading is None:
                 reading = self._read(analyte, quantity, key[6])
-            at, at_earliest, behind = results.get(text) or dates.result(text)
+            at, at_earliest, behind = results.get(text) or dates.new_result(text)
             if at is None or behind < latest:
                 others.append(observation)
                 continue

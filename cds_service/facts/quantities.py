@@ -41,6 +41,7 @@ PROBLEMS: dict[str, str] = {
 
 _COMPARATORS = {"<", "<=", ">=", ">"}
 _LONGEST_NUMBER = 60
+_LONGEST_UNIT = 40
 _LARGEST_EXPONENT = 15
 _MICRO = str.maketrans({"\u00b5": "u", "\u03bc": "u", "\u00b2": "2", " ": None, "\t": None, "\u00a0": None})
 
@@ -130,10 +131,14 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     comparator: Literal["", "<", "<=", ">=", ">"] = ""
 
 
-@lru_cache(maxsize=2048)
 def fold(spelling: str) -> str:
     """A unit spelling without case, spaces, or the sign for micro."""
-    return spelling[:40].translate(_MICRO).lower()
+    return _folded(spelling[:_LONGEST_UNIT])
+
+
+@lru_cache(maxsize=2048)
+def _folded(spelling: str) -> str:
+    return spelling.translate(_MICRO).lower()
 
 
 def number(json_text: str) -> Decimal | None:

@@ -159,6 +159,10 @@ class Terminology(msgspec.Struct, frozen=True):
         return match.sets if match else frozenset()
 
 
+_UNKNOWN = Match(frozenset())
+"""Told apart by identity: not remembered yet."""
+
+
 class _Index:
     """Builds `Match`es; equal listings share one."""
 
@@ -215,15 +219,18 @@ class _Index:
     def by_prefix(self, system: str, code: str) -> Match | None:
         """The match of a code that is listed by its prefixes only; None when it has none. Remembers the latest."""
         key = (system, code)
-        if key in self._completed:
-            return self._completed[key]
+        known = self._completed.get(key, _UNKNOWN)
+        if known is not _UNKNOWN:
+            return known
         prefixes = self.prefixes[system]
         held = any(code[:length] in prefixes for length in range(1, len(code) + 1))
         if len(self._completed) >= _REMEMBERED:
             self._completed.clear()
         match = self.complete(system, code) if held else None
-        self._completed[key] = match if match is None or match.sets else None
-        return self._completed[key]
+        if match is not None and not match.sets:
+            match = None
+        self._completed[key] = match
+        return match
 
     def complete(self, system: str, code: str) -> Match:
         """The match of a code, its own listing and those of its prefixes taken together."""

@@ -152,7 +152,9 @@ class TextNames:
         if known is None:
             if len(self._remembered) >= _REMEMBERED:
                 self._remembered.clear()
-            known = self._remembered[text] = self._read(text[:_LONGEST_TEXT], rules)
+            known = self._read(text[:_LONGEST_TEXT], rules)
+            if len(text) <= _LONGEST_TEXT:
+                self._remembered[text] = known
         return known
 
     def _read(self, text: str, rules: TextRules) -> TextReading:

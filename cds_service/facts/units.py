@@ -40,6 +40,11 @@ class DoseWords(msgspec.Struct, frozen=True):
     timing_codes: dict[str, Decimal]
     period_units: dict[str, Decimal]
 
+    def knows(self, unit: str) -> bool:
+        """Whether a spelling is an amount, a volume or a piece."""
+        folded = fold(unit)
+        return folded in self.amounts or folded in self.volumes or folded in self.pieces
+
 
 class Units(msgspec.Struct, frozen=True):
     """All unit tables. `by_set` finds the analyte of an accepted value set."""
