@@ -60,7 +60,7 @@ def value_text(result: Measurement, number_only: bool = False) -> str:
         shown = "unreadable" if result.value is None else number(result.value)
         return shown if number_only else f"{shown} {unit_text(result.unit)}".strip()
     if low is not None and low == high:
-        shown = number(round(low, 1) if result.estimated and low == low else low)
+        shown = number(low)
     elif low is None or (low == 0 and high is not None):
         shown = f"{'<' if result.high_open else '<='}{number(high)}" if high is not None else "?"
     elif high is None:
@@ -111,6 +111,8 @@ def _render(value: Any, attribute: str, zone: tzinfo, shortest: bool) -> str:
                 return day(value.at, zone)
             if attribute == "unit":
                 return unit_text(value.family)
+            if attribute == "times":
+                return _times_upper_limit(value)
             return value_text(value, number_only=attribute == "number")
         case NoResultSince():
             if value.latest is None:
@@ -126,6 +128,13 @@ def _render(value: Any, attribute: str, zone: tzinfo, shortest: bool) -> str:
         case None:
             return "not on record"
     return str(value)
+
+
+def _times_upper_limit(result: Measurement) -> str:
+    """How many times its own upper limit a result is: `12.0`; empty where neither is known."""
+    if result.low is None or not result.upper_limit:
+        return "several"
+    return f"{result.low / result.upper_limit:.1f}"
 
 
 def drug_names(matches: Iterable[Any]) -> list[str]:

@@ -39,9 +39,10 @@ def evaluate_rule(context: Context, rule: Rule) -> Finding:
         del context.evidence[mark:]
         if quiet == YES:
             return Finding(rule, "yes", silenced=unless.because or "does not apply", evidence=tuple(context.evidence))
-    band = _band(context, rule)
+    band, unsure = _band(context, rule)
     if band is None:
-        return Finding(rule, NAMES[NO])
+        # unknown for want of data that were not supplied; what an order merely does not state is no gap of the record
+        return Finding(rule, NAMES[UNKNOWN if unsure and context.missing else NO], missing=_missing(context))
     indicator: Indicator | None = band.indicator
     lowered = _is_past_window(context, rule)
     if lowered:
@@ -58,7 +59,8 @@ def evaluate_rule(context: Context, rule: Rule) -> Finding:
         bound=context.bound,
         evidence=tuple(dict.fromkeys(context.evidence)),
         missing=_missing(context),
-        summary=band.summary or rule.card.summary or rule.card.part,
+        # a band's own wording speaks of its full strength ("CRITICAL ..."), so a lowered finding takes the rule's
+        summary=("" if lowered else band.summary) or rule.card.summary or rule.card.part or band.summary,
         line=band.summary or rule.card.part or rule.card.summary,
         note=band.note,
         offers=rule.offers if band.offers is None else band.offers,
@@ -66,14 +68,17 @@ def evaluate_rule(context: Context, rule: Rule) -> Finding:
     )
 
 
-def _band(context: Context, rule: Rule) -> Band | None:
-    """The first band that is certain; an unknown one is passed over (a gate would do the opposite)."""
+def _band(context: Context, rule: Rule) -> tuple[Band | None, bool]:
+    """The first band that is certain, and whether an unknown one was passed over (a gate would stop at it)."""
+    unsure = False
     for band in rule.bands:
         mark = len(context.evidence)
-        if band.test is None or band.test(context) == YES:
-            return band
+        verdict = YES if band.test is None else band.test(context)
+        if verdict == YES:
+            return band, unsure
+        unsure = unsure or verdict == UNKNOWN
         del context.evidence[mark:]
-    return None
+    return None, unsure
 
 
 def _is_past_window(context: Context, rule: Rule) -> bool:

@@ -96,7 +96,8 @@ def _medication_filters(compiler: Compiler, node: Node, path: Path_) -> tuple[Me
     filters: list[MedicationFilter] = []
     if "for_at_least" in node:
         at_least = compiler.duration(node["for_at_least"], (*path, "for_at_least"))
-        filters.append(lambda context, match: _started_before(match, context.now - at_least))
+        start_is_known = _counting_unknown(node, "unknown_start")
+        filters.append(lambda context, match: start_is_known(_started_before(match, context.now - at_least)))
     if "started_before" in node:
         before = compiler.duration(node["started_before"], (*path, "started_before"))
         filters.append(lambda context, match: _started_before(match, context.now - before, strictly=True))
@@ -109,8 +110,10 @@ def _medication_filters(compiler: Compiler, node: Node, path: Path_) -> tuple[Me
     if node.get("scheduled"):
         filters.append(lambda _, match: NO if match[0].as_needed_only else YES)
     if "form" in node:
-        form = node["form"]
-        filters.append(lambda _, match: UNKNOWN if match[0].form is None else YES if match[0].form == form else NO)
+        form, form_is_known = node["form"], _counting_unknown(node, "unknown_form")
+        filters.append(
+            lambda _, match: form_is_known(UNKNOWN if match[0].form is None else YES if match[0].form == form else NO)
+        )
     if "indication" in node:
         wanted = frozenset(compiler.sets(node["indication"], (*path, "indication")))
         filters.append(lambda _, match: YES if match[0].indications & wanted else NO)
@@ -118,6 +121,13 @@ def _medication_filters(compiler: Compiler, node: Node, path: Path_) -> tuple[Me
         partner = frozenset(compiler.sets(node["with_ingredient"], (*path, "with_ingredient")))
         filters.append(lambda _, match: YES if match[0].sets & partner else NO)
     return tuple(filters)
+
+
+def _counting_unknown(node: Node, key: str) -> Callable[[Verdict], Verdict]:
+    """Turns an unknown into a yes where the rule says that it counts."""
+    if node.get(key) == "counts":
+        return lambda verdict: YES if verdict == UNKNOWN else verdict
+    return lambda verdict: verdict
 
 
 def _started_before(match: MedicationMatch, limit: datetime, strictly: bool = False) -> Verdict:

@@ -26,6 +26,7 @@ def _observation(compiler: Compiler, node: Any, path: Path_, reading: Reading, o
     within = compiler.duration(node["within"], (*path, "within")) if "within" in node else None
     preliminary = node.get("preliminary") == "counts"
     hemolyzed_apart = node.get("hemolyzed") == "apart"
+    not_older = compiler.analyte(node["not_older_than"], (*path, "not_older_than")) if "not_older_than" in node else ""
     name = outer.get("as", "")
     cautious = reading == "cautiously"
     worst_of, any_of = node.get("worse_of", 0), node.get("any_of", 0)
@@ -36,6 +37,9 @@ def _observation(compiler: Compiler, node: Any, path: Path_, reading: Reading, o
         if not found:
             return unless_supplied(context, "observations", cautious)
         since = None if within is None else context.now - within
+        if not_older:
+            other = series.usable(context.results.get(not_older, ()))
+            found = tuple(r for r in found if not other or r.at is None or r.at >= series.instant(other[0]))
         if hemolyzed_apart:
             found = tuple(result for result in found if not result.hemolyzed)
         if worst_of:
@@ -108,6 +112,7 @@ def _no_result(compiler: Compiler, node: Any, path: Path_, reading: Reading, out
     analytes = tuple(compiler.analyte(name, (*path, "in")) for name in names)
     within = compiler.duration(node["within"], (*path, "within")) if "within" in node else None
     since_sets = compiler.sets(node["since"]["in"], (*path, "since")) if "since" in node else ()
+    not_older = compiler.analyte(node["not_older_than"], (*path, "not_older_than")) if "not_older_than" in node else ""
     since_within = compiler.duration(node["since"]["within"], (*path, "since")) if since_sets else timedelta()
     name = outer.get("as", "")
 
@@ -118,6 +123,9 @@ def _no_result(compiler: Compiler, node: Any, path: Path_, reading: Reading, out
             if event is None:
                 return NO
             since = event.astimezone(context.settings.zone).replace(hour=0, minute=0, second=0, microsecond=0)
+        if not_older:
+            other = series.usable(context.results.get(not_older, ()))
+            since = max(filter(None, (since, series.instant(other[0]) if other else None)), default=None)
         latest: Measurement | None = None
         for analyte in analytes:
             for result in series.usable(context.results.get(analyte, ())):
