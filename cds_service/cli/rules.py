@@ -13,8 +13,8 @@ from cds_service.cli.explain import explain
 from cds_service.engine.model import Rule
 from cds_service.engine.source import RuleError
 from cds_service.scenarios import Runner
-from cds_service.scenarios.build import day
 from cds_service.scenarios.grammar import of_rule
+from cds_service.scenarios.when import day
 
 _FOLDER = click.option("--rules", type=click.Path(path_type=Path), help="The folder, if not the bundled one.")
 

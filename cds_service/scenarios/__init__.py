@@ -1,6 +1,6 @@
 """Scenarios: cases as a clinician tells them, one grammar for rules and fixtures (docs/command-line.md shows it)."""
 
-from cds_service.scenarios.build import Case
+from cds_service.scenarios.case import Case
 from cds_service.scenarios.compare import Mismatch
 from cds_service.scenarios.grammar import Scenario, read_file
 from cds_service.scenarios.run import Outcome, Runner, check_rules

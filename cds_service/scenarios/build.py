@@ -1,106 +1,27 @@
-"""Builds the FHIR R4 resources of a scenario, and from them what a client would send: a hook request or a bundle."""
+"""Builds the FHIR R4 resources of a scenario from its words."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Iterable
-from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import msgspec
-
-from cds_service.facts.gathered import Gathered, gathered_from_bundle, gathered_from_request
 from cds_service.facts.quantities import Analyte
-from cds_service.facts.reading import decode_bundle, decode_request
-from cds_service.fhir.context import check_request
-from cds_service.fhir.prefetch import QUERIES, RequiredDataMissing, gather
 from cds_service.scenarios import phrases
+from cds_service.scenarios.case import PATIENT_ID, Case, Resource, encoded
 from cds_service.scenarios.grammar import Scenario, listed
 from cds_service.scenarios.when import Calendar
 from cds_service.scenarios.words import UnknownWord, Words
 from cds_service.settings import ClientProfile, Settings
 
-PATIENT_ID = "scenario-patient"
-"""Obviously nobody."""
-HOOK_INSTANCE = "00000000-0000-4000-8000-000000000000"
-
-Resource = dict[str, Any]
+__all__ = ["build", "encoded", "settings_of"]
 
 _UCUM = "http://unitsofmeasure.org"
 _CONDITION_STATES = "http://terminology.hl7.org/CodeSystem/condition-"
 _ALLERGY_STATES = "http://terminology.hl7.org/CodeSystem/allergyintolerance-"
-_KEYS = {
-    "MedicationRequest": "medications",
-    "MedicationStatement": "medication-statements",
-    "MedicationDispense": "medication-dispenses",
-    "Condition": "conditions",
-    "Observation": "observations",
-    "Procedure": "procedures",
-    "AllergyIntolerance": "allergies",
-    "ServiceRequest": "service-requests",
-}
-_ENCODER = msgspec.json.Encoder(decimal_format="number")
-
-
-class Case(msgspec.Struct, frozen=True):
-    """A scenario as FHIR: the resources on record, the draft orders, and which of them are selected."""
-
-    scenario: Scenario
-    calendar: Calendar
-    settings: Settings
-    patient: Resource
-    resources: tuple[Resource, ...]
-    drafts: tuple[Resource, ...]
-    selections: tuple[str, ...] | None
-    not_supplied: frozenset[str]
-
-    def request(self) -> Resource:
-        """The CDS Hooks request that a client would send."""
-        context: Resource = {"userId": "Practitioner/scenario", "patientId": PATIENT_ID}
-        if self.scenario.hook != "patient-view":
-            context["draftOrders"] = _bundle("collection", self.drafts)
-        if self.selections is not None:
-            context["selections"] = list(self.selections)
-        prefetch: Resource = {}
-        for query in QUERIES:
-            if query.kind in self.not_supplied:
-                continue
-            found = [resource for resource in self.resources if _KEYS[resource["resourceType"]] == query.key]
-            prefetch[query.key] = self.patient if query.key == "patient" else _bundle("searchset", found)
-        return {
-            "hook": self.scenario.hook,
-            "hookInstance": HOOK_INSTANCE,
-            "context": context,
-            "prefetch": prefetch,
-        }
-
-    def bundle(self) -> Resource:
-        """Everything in one Bundle, draft orders too, as a file for the command line would hold it."""
-        return _bundle("collection", (self.patient, *self.resources, *self.drafts))
-
-    def gathered(self) -> Gathered:
-        """The road over the wire: request bytes, decoded, checked, prefetch read."""
-        request = decode_request(encoded(self.request()))
-        check_request(request, self.scenario.hook)
-        try:
-            return gather(request)
-        except RequiredDataMissing:  # over HTTP this is a 412; here the case goes on, without its patient
-            values = (request.prefetch or {}).values()
-            return gathered_from_request(request, values, frozenset(self.not_supplied))  # type: ignore[arg-type]
-
-    def gathered_from_file(self) -> Gathered:
-        """The road of a bare bundle. Knows no `not_supplied` and no selections."""
-        drafts = [decode_bundle(encoded(draft)) for draft in self.drafts]
-        record = decode_bundle(encoded(_bundle("collection", (self.patient, *self.resources))))
-        return gathered_from_bundle([record], self.scenario.hook, drafts)
-
-
-def encoded(value: Any) -> bytes:
-    """JSON bytes in which a Decimal stands as it was written."""
-    return _ENCODER.encode(value)
 
 
 def build(scenario: Scenario, words: Words) -> Case:
@@ -482,19 +403,5 @@ def _subject() -> Resource:
     return {"reference": f"Patient/{PATIENT_ID}"}
 
 
-def _bundle(kind: str, resources: Iterable[Resource]) -> Resource:
-    entries = [
-        {"fullUrl": f"https://scenario.example.org/fhir/{one['resourceType']}/{one['id']}", "resource": one}
-        for one in resources
-    ]
-    total = {"total": len(entries)} if kind == "searchset" else {}
-    return {"resourceType": "Bundle", "type": kind, **total, **({"entry": entries} if entries else {})}
-
-
 def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "medicine"
-
-
-def day(text: str) -> date:
-    """A date as YYYY-MM-DD. Raises ValueError."""
-    return date.fromisoformat(text)

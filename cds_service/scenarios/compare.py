@@ -11,7 +11,7 @@ from cds_service.assess import Assessment
 from cds_service.cards.model import Card
 from cds_service.engine.model import Finding, Rule
 from cds_service.ruleset import Ruleset
-from cds_service.scenarios.build import Case
+from cds_service.scenarios.case import Case
 from cds_service.scenarios.grammar import Scenario, listed
 from cds_service.scenarios.offers import ANY_MEDICATION, ANY_ORDER, Offered, name_of, offered_on, texts_in
 

@@ -12,9 +12,11 @@ from cds_service.cards.describe import describe
 from cds_service.engine.source import RuleError
 from cds_service.facts.gathered import Gathered
 from cds_service.ruleset import Ruleset
-from cds_service.scenarios.build import Case, build, day
+from cds_service.scenarios.build import build
+from cds_service.scenarios.case import Case
 from cds_service.scenarios.compare import Comparison, Mismatch
 from cds_service.scenarios.grammar import Scenario, files_in, of_rule, read_file
+from cds_service.scenarios.when import day
 from cds_service.scenarios.words import UnknownWord, Words
 
 

@@ -72,3 +72,8 @@ class Calendar:
 def end_of_day(day: date, zone: tzinfo) -> datetime:
     """What a bare day means as an evaluation instant."""
     return datetime.combine(day, time(23, 59, 59), zone)
+
+
+def day(text: str) -> date:
+    """A date as YYYY-MM-DD. Raises ValueError."""
+    return date.fromisoformat(text)

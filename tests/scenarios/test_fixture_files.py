@@ -14,7 +14,7 @@ from cds_service.cards.response import encode_response
 from cds_service.facts.gathered import gathered_from_bundle
 from cds_service.facts.reading import decode_bundle
 from cds_service.scenarios import end_of_day, shift_to
-from cds_service.scenarios.build import day
+from cds_service.scenarios.when import day
 from cds_service.settings import Settings
 from cds_service.web.app import create_app
 from cds_service.web.config import WebConfig

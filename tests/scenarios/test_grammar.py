@@ -12,7 +12,7 @@ from fhir.resources.R4B.bundle import Bundle
 
 from cds_service.engine.source import RuleError
 from cds_service.scenarios import Case, Scenario, read_file, shift_to
-from cds_service.scenarios.build import encoded
+from cds_service.scenarios.case import encoded
 from cds_service.scenarios.when import Calendar
 from cds_service.settings import Settings
 from tests.scenarios.shared import ROOT, fixture_scenarios, runner
