@@ -267,8 +267,10 @@ def _validator(folder: Path, kind: str) -> Draft202012Validator:
 
 
 def _check_schema(folder: Path, document: Document, kind: str) -> None:
+    # the deepest mistake first; at one depth a misspelt key before the required one that it leaves missing
     errors = sorted(
-        _validator(folder, kind).iter_errors(document.data), key=lambda e: len(e.absolute_path), reverse=True
+        _validator(folder, kind).iter_errors(document.data),
+        key=lambda error: (-len(error.absolute_path), error.validator != "additionalProperties"),
     )
     for error in errors:
         path = tuple(error.absolute_path)

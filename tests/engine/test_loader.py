@@ -28,6 +28,7 @@ def test_the_tiny_folder_loads(load: Load) -> None:
         ("below: 3.5 mmol/L", "lower: 3.5 mmol/L", 8, "the key 'lower' is not known here"),
         ("{potassium}", "{potasium}", 10, "{potasium} is not bound here"),
         ("{potassium}", "{potassium.datum}", 10, "known are"),
+        ("when: {", "wenn: {", 8, "the key 'wenn' is not known here"),
         ("title: Low potassium\n", "", 1, "'title' is a required property"),
         ("cites: src", "cites: nowhere", 7, "there is no reference 'nowhere'"),
         ("[OR-managed]", "[OR-nonsense]", 11, "there is no override reason"),
