@@ -186,6 +186,9 @@ class Builder:
             self.names[id]["abbreviations"].update(names)
         for id, names in self.rules["more_brands"].items():
             self.names[id]["brands"].update(names)
+        for id, groups in read_yaml("names.yaml").items():
+            for group, names in groups.items():
+                self.names[id][group].update(names)
 
     def subset(self, ingredient: str, rule: Mapping[str, Any]) -> ValueSet:
         whole = self.ingredient(ingredient)
@@ -422,11 +425,7 @@ class Builder:
             if any(codes for (system, _), codes in held.codes.items() if system == "snomed"):
                 save(OUTPUT / "snomed-ct" / f"{held.id}-snomed-ct.json", self.resource(held, snomed=True))
         names = {
-            id: {
-                group: sorted(groups[group], key=str.lower)
-                for group in ("names", "brands", "abbreviations")
-                if groups.get(group)
-            }
+            id: {group: sorted(names, key=str.lower) for group, names in once(groups).items() if names}
             for id, groups in sorted(self.names.items())
         }
         lines = ",\n".join(f"  {compact(id)}: {compact(entry)}" for id, entry in names.items())
@@ -440,6 +439,25 @@ class Builder:
         for id in self.names:
             if id not in self.sets:
                 raise ValueError(f"names are given for {id}, which is no value set")
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """The words of a name as the service reads them: hyphens, slashes and points part words."""
+    return tuple(re.findall(r"[a-z0-9]+(?:\.[0-9]+)?%?", text.lower()))
+
+
+def once(groups: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    """Each name in one spelling and in its strongest group: as a name before a brand before an abbreviation."""
+    seen: set[tuple[str, ...]] = set()
+    kept: dict[str, list[str]] = {}
+    for group in ("names", "brands", "abbreviations"):
+        kept[group] = []
+        for name in sorted(groups.get(group, ()), key=lambda one: (one.lower(), one)):
+            words = words_of(name)
+            if words not in seen:
+                seen.add(words)
+                kept[group].append(name)
+    return kept
 
 
 def is_under(code: str, prefix: str) -> bool:

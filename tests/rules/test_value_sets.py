@@ -12,6 +12,8 @@ import pytest
 import yaml
 from fhir.resources.R4B.valueset import ValueSet
 
+from cds_service.facts.terminology import Terminology
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "rules" / "value-sets"
 BASE = "https://legcramp.example.org/fhir"
@@ -297,9 +299,135 @@ def test_names_do_not_lead_to_a_look_alike() -> None:
         for brand in entry.get("brands", []):
             assert len(brand) > 2
     for name, owners in words.items():
-        assert len(owners) == 1 or name.startswith("co-"), f"{name} names {owners}"
+        joined = name.startswith("co-") or re.search(r"[ &-]", name)  # the name of a combination
+        assert len(owners) == 1 or joined, f"{name} names {owners}"
     assert words["quinine"] == {"quinine"}
     assert words["quinidine"] == {"quinidine"}
+
+
+# Texts as they stand in medication lists, and the class that closes a gate or raises the warning (hostile review, F01).
+WRITTEN = {
+    "potassium-product": """
+        Klor-Con | Klor-Con 10 | Klor-Con M20 | KLOR-CON M20 TABLET | klor con m 20 | KlorCon | K-Dur 20 | K-Tab
+        10 | Micro-K | Slow-K 600 mg | Kaon-Cl | Sando-K | Kay-Cee-L | Urocit-K 10 | Polycitra-K | K-Phos
+        Neutral | Effer-K 20 | Virt-Phos | KCl | KCL | K-Lyte/Cl | potassium | Potassium. | POTASSIUM 99 mg |
+        potassium otc | potassium supplement | potassium supplements | potassium pills | potassium tablet |
+        potassium tablets 20 mEq | potassium 20 mEq daily | K+ supplement | Potassium Cl ER | potassium cl 20
+        meq | potassium chlor | pot chloride 600mg | potassium bicarb | potassium phos | K citrate | salt
+        substitute | Nu-Salt | NoSalt | LoSalt | Lo Salt | Morton Lite Salt | Kalium | Kaliumchlorid retard |
+        Kalinor Brause | cloruro de potasio | Kaleorid LP 600 | Centyl K | Neo-NaClex-K | Burinex K | Lasikal |
+        Phos-NaK | K 20 mEq | magnesium + potassium | potassium (over the counter)""",
+    "enac": """
+        Moduretic | Moduret 25 | Midamor 5 mg | Frumil | Co-amilofruse 5/40 | amilorid 5 mg | Dyazide |
+        Maxzide-25 | Dyrenium | Triam/HCTZ | Triam/HCTZ 37.5-25 | triamterene-hctz 37.5/25 mg | triamteren |
+        Burinex A | Kalten | Navispare | Modamide""",
+    "mra": """
+        Aldactone | Aldactazide | Aldactide | Soludactone | Inspra 25 | Kerendia | CaroSpir | spironolacton 25
+        mg | spirinolactone 25 | espironolactona 25 mg | spironolactona | Lasilactone | Verospiron | eplerenona
+        | Éplérénone""",
+    "k-raiser-strong": """
+        Bactrim DS | Septra | Sulfatrim | co-trimoxazole 960 | cotrimoxazol | SMZ-TMP DS | SMZ/TMP | SMX/TMP |
+        TMP-SMX | TMP/SMX DS | TMP-SMZ | sulfamethoxazole-trimethoprim 800-160 | Prograf 1 mg | Envarsus XR |
+        Astagraf XL | Advagraf | Neoral 100 | Sandimmune | Gengraf | ciclosporine | Lupkynis | Lovenox 40 mg |
+        Clexane | Fragmin | Innohep | Fraxiparine | heparina""",
+    "k-raiser-weak": """
+        Inderal LA | Corgard | Corzide 40/5 | Coreg | Trandate | Betapace AF | Yaz | Yasmin | Slynd | Recorlev |
+        propanolol""",
+    "nsaid": """
+        Toradol | Sprix | Voltaren | Voltarol | Cataflam | Clinoril | Nurofen | Brufen | Motrin IB | Advil |
+        Aleve | Naprosyn | Arcoxia | Celebrex | Mobic | Ponstel | Ponstan | Orudis | Feldene | Indocin | Lodine
+        | Relafen | Daypro | Arthrotec | Vimovo | Duexis | Treximet | Ansaid | Froben | Keral | ibuprofeno |
+        naproxeno | Trilisate | Dolobid | Nalfon | Tolectin | Preservex""",
+    "raasi": """
+        Zestril | Prinivil | Prinzide | Zestoretic | Vasotec | Capoten | Lotensin | Accupril | Altace | Tritace
+        | Mavik | Tarka | Aceon | Coversyl | Monopril | Univasc | Cozaar | Hyzaar | Diovan | Avapro | Aprovel |
+        Benicar | Olmetec | Micardis | Atacand | Edarbi | Edarbyclor | Teveten | Tekturna | Entresto | Lotrel |
+        Twynsta | Azor | Exforge | Innovace | Amias | Rasilez""",
+    "k-wasting": """
+        HCTZ | Microzide | Esidrix | hydrochlorothiazid | hydrochlorthiazide | Hygroton | Thalitone | Tenoretic
+        | Lozol | Natrilix SR | Zaroxolyn | Lasix | Bumex | Demadex | Edecrin | Aprinox | bendro | Diamox |
+        Neptazane | Navidrex | furosemida | chlortalidon | Dyazide | Moduretic | Zestoretic | Hyzaar | Ziac""",
+    "aspirin": "BC Powder | Goody's Powder | Ecotrin | Disprin | Excedrin | ASS 100 | aspirina | Kardegic",
+    "cardiac-glycoside-digoxin": "Lanoxin | Digitek | digoxina | Lanicor",
+    "qt-drug": """
+        Qualaquin | Haldol | Celexa | Cipralex | Zofran ODT | Biaxin | Klaricid | Z-Pak | Zithromax | Levaquin |
+        Avelox | Diflucan | Plaquenil | Motilium | Tikosyn | Multaq | Cordarone | Betapace | Norpace | Nuedexta
+        | Dolophine | Aricept | Namzaric | Prevpac""",
+    "quinine": """
+        Qualaquin | quinine sulfate 324 mg | quinine sulphate 200mg tablets | Limptar N | Quinate | chinin |
+        Hexaquine""",
+    "anticholinergic-strong": """
+        Ditropan XL | Detrol LA | Toviaz | Enablex | Vesicare | Sanctura | Robinul | Levsin SL | Bentyl |
+        Cogentin | Artane | Clozaril | Elavil | Donnatal""",
+    "mg-product": """
+        Mag-Ox 400 | MagOx | Slow-Mag | Mag 64 | Mag-Delay | Mag-Tab SR | milk of magnesia | Phillips' Milk of
+        Magnesia | MOM 30 ml | Epsom salt oral | magnesium | magnesium pills | magnesium supplements | Maalox |
+        Mylanta | Natural Calm | citrate of magnesia | mag citrate | Magnerot | Magnesiocard | Clenpiq |
+        Ascriptin""",
+    "calcium-product": """
+        Tums | Caltrate | Os-Cal | Citracal | calcium | calcium supplements | Adcal-D3 | Calcichew D3 | PhosLo |
+        calcium with vitamin D | oyster shell calcium""",
+    "vitamin-d": """
+        vitamin D 2000 IU | vit D3 | Vitamin D3 | D3 5000 IU | Drisdol | Adcal-D3 | Fultium-D3 | One-Alpha |
+        Rocaltrol | Vigantol | calcium vit D""",
+    "vka": "Coumadin | Jantoven | Marevan | Sintrom | Sinthrome | Marcumar | Previscan | warfarine",
+    "doac": "Eliquis | Xarelto | Pradaxa | Savaysa | Lixiana",
+    "laba": """
+        Serevent | Advair | Seretide | Symbicort | Dulera | Breo Ellipta | Relvar | Anoro | Trelegy | Fostair |
+        Foradil | Perforomist | Striverdi | Stiolto | Spiolto | Onbrez | Ultibro | Wixela | Flutiform | Breztri""",
+    "lithium": "Lithobid | Eskalith | Priadel | lithium carb | Quilonum",
+    "levothyroxine": """
+        Synthroid | Levoxyl | Unithroid | Euthyrox | Eltroxin | Oroxine | L-Thyroxin | levothyroxin | Tirosint""",
+    "aluminium-product": "Amphojel | AlternaGel | Alu-Cap | Carafate | Antepsin | Maalox",
+    "saba": "ProAir HFA | Ventolin | Xopenex | Bricanyl",
+}
+# What a name must not lead to.
+NOT_MEANT = [
+    ("losartan potassium 50 mg", "potassium-product"),
+    ("Losartan-Potassium 50 mg", "potassium-product"),
+    ("penicillin V potassium 500 mg tablet", "potassium-product"),
+    ("Penicillin V Potassium tablets", "potassium-product"),
+    ("amoxicillin-clavulanate potassium 875-125", "potassium-product"),
+    ("amoxicillin/potassium clavulanate", "potassium-product"),
+    ("diclofenac potassium 50 mg", "potassium-product"),
+    ("losartankalium 50", "potassium-product"),
+    ("raltegravir potassium", "potassium-product"),
+    ("potassium iodide", "potassium-product"),
+    ("vitamin K tab 100 mcg", "potassium-product"),
+    ("vitamin K supplement", "potassium-product"),
+    ("vitamin K2 10 mcg", "potassium-product"),
+    ("esomeprazole magnesium", "mg-product"),
+    ("atorvastatin calcium", "calcium-product"),
+    ("potassium 99 mg citrate", "mg-product"),
+    ("calcium 500 mg citrate", "mg-product"),
+    ("quinidine gluconate", "quinine"),
+    ("hydroxychloroquine", "quinine"),
+    ("Aquaphor", "k-wasting"),
+    ("triamcinolone 0.1%", "enac"),
+    ("furosemide 40 mg", "mra"),
+]
+
+
+@cache
+def terminology() -> Terminology:
+    return Terminology.load(ROOT / "rules")
+
+
+def named(text: str) -> frozenset[str]:
+    found = terminology().text_names.read(text, terminology().text_rules).ingredients
+    return frozenset().union(*(ingredient.sets for ingredient in found))
+
+
+@pytest.mark.parametrize(
+    ("set_id", "text"), [(set_id, text.strip()) for set_id, texts in WRITTEN.items() for text in texts.split("|")]
+)
+def test_a_medicine_is_known_as_it_is_written(set_id: str, text: str) -> None:
+    assert set_id in named(text)
+
+
+@pytest.mark.parametrize(("text", "set_id"), NOT_MEANT)
+def test_a_name_does_not_mean_another_medicine(text: str, set_id: str) -> None:
+    assert set_id not in named(text)
 
 
 def test_exact_observation_lists() -> None:
