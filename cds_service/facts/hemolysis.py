@@ -12,6 +12,12 @@ from cds_service.facts.quantities import number
 from cds_service.facts.text import folded_text
 from cds_service.facts.units import HemolysisWords
 
+_LONGEST_REMARK = 2000
+
+_CLAUSE_END = re.compile(r"[;\n\r]|\.(?![0-9])")
+_BARE_NUMBER = re.compile(r"[<>=~]*\s*[0-9]+(?:\.[0-9]+)?\s*(?:%|mg/dl|g/l|umol/l)?")
+_LONGEST_REMARK = 2000
+
 
 class Hemolysis:
     """What one request says about the state of its samples."""
@@ -46,7 +52,12 @@ class Hemolysis:
 
     def _has_condition(self, specimen: wire.Specimen) -> bool:
         conditions = self.words.specimen_conditions
-        return any(coding.code in conditions for concept in specimen.condition for coding in concept.coding)
+        if any(coding.code in conditions for concept in specimen.condition for coding in concept.coding):
+            return True
+        texts = [note.text for note in specimen.note]
+        for concept in specimen.condition:
+            texts += [concept.text, *(coding.display for coding in concept.coding)]
+        return any(text is not None and self.is_said_in(text) for text in texts)
 
     def is_flagged(self, observation: wire.Observation, at: datetime | None) -> bool:
         """Whether a hemolysis flag is about the same specimen; about the same instant where either names none."""
@@ -55,31 +66,72 @@ class Hemolysis:
             return True
         return at in (self.at if specimen is None else self.at_unnamed)
 
-    def is_said_of(self, observation: wire.Observation) -> bool:
-        """Whether the observation itself says so: its contained specimen, its notes, its interpretation."""
+    def is_said_of(self, observation: wire.Observation, part: wire.Observation | wire.Component) -> bool:
+        """Whether the observation itself says so: its specimen, its notes, its or its part's interpretation."""
         if any(type(inner) is wire.Specimen and self._has_condition(inner) for inner in observation.contained):
             return True
         texts = [note.text for note in observation.note]
-        texts += [concept.text for concept in _listed(observation.interpretation)]
-        return any(text is not None and says_hemolyzed(text, self.words) for text in texts)
+        concepts = _listed(observation.interpretation)
+        if part is not observation:
+            concepts += _listed(part.interpretation)
+        for concept in concepts:
+            texts += [concept.text, *(coding.display for coding in concept.coding)]
+        return any(text is not None and self.is_said_in(text) for text in texts)
+
+    def is_said_in(self, text: str) -> bool:
+        """Whether a remark calls the sample hemolyzed: the letters are there and no denial governs the very word."""
+        folded = folded_text(text[:_LONGEST_REMARK])
+        if not any(letters in folded for letters in self.words.letters):
+            return False
+        return any(
+            not self._is_denied(clause, found)
+            for clause in _CLAUSE_END.split(folded)
+            for found in self.words.word.finditer(clause)
+        )
+
+    def _is_denied(self, clause: str, found: re.Match[str]) -> bool:
+        """Whether what is right before the word, or right behind it, denies it, and says nothing more."""
+        words = self.words
+        rest = clause[found.end() :]
+        before = words.denied_before.search(clause[: found.start()])
+        if before is not None and words.closes.match(rest):
+            return before[1] not in words.nouns_only or found[0].endswith(words.noun_endings)
+        return words.denied_after.match(rest) is not None
 
     def is_abnormal(self, part: wire.Observation | wire.Component) -> bool:
-        """Whether the answer of a hemolysis test says there is hemolysis."""
-        abnormal = self.words.abnormal_interpretations
-        interpretations = _listed(part.interpretation)
-        if any(coding.code in abnormal for concept in interpretations for coding in concept.coding):
+        """Whether the answer of a hemolysis test says there is hemolysis. An answer not understood says so."""
+        words = self.words
+        codes = {coding.code for concept in _listed(part.interpretation) for coding in concept.coding}
+        if not codes.isdisjoint(words.abnormal_interpretations):
+            return True
+        if any(concept.text and self._is_positive(concept.text) for concept in _listed(part.interpretation)):
             return True
         if part.valueBoolean is not None:
             return part.valueBoolean
-        answer = part.valueCodeableConcept
-        texts = [] if answer is None else [coding.display for coding in answer.coding] + [answer.text]
+        if part.valueCodeableConcept is not None:
+            return self._is_answered(part.valueCodeableConcept)
         if bytes(part.valueString)[:1] == b'"':
-            texts.append(text_of(part.valueString))
-        if any(text and _is_positive(text, self.words) for text in texts):
-            return True
+            return self._is_positive(_string(part.valueString))
         value = number(text_of(part.valueQuantity.value)) if part.valueQuantity else None
         highs = [number(text_of(stated.high.value)) for stated in part.referenceRange if stated.high]
         return value is not None and any(high is not None and value > high for high in highs)
+
+    def _is_answered(self, answer: wire.NamedConcept) -> bool:
+        """Whether a coded answer means hemolysis: by code, else by words, else for being there."""
+        codes = {(coding.code or "").strip() for coding in answer.coding}
+        if not codes.isdisjoint(self.words.positive_codes):
+            return True
+        texts = [text for text in (answer.text, *(coding.display for coding in answer.coding)) if text]
+        if any(self._is_positive(text) for text in texts):
+            return True
+        return not texts and bool(codes - {""}) and codes.isdisjoint(self.words.negative_codes)
+
+    def _is_positive(self, text: str) -> bool:
+        """Whether an answer in words means hemolysis: all do but the known negatives and bare numbers."""
+        folded = folded_text(text[:_LONGEST_REMARK]).strip()
+        if not folded or _BARE_NUMBER.fullmatch(folded) or self.words.negative_answer.fullmatch(folded):
+            return False
+        return not any(letters in folded for letters in self.words.letters) or self.is_said_in(folded)
 
 
 def text_of(raw: msgspec.Raw) -> str:
@@ -87,36 +139,12 @@ def text_of(raw: msgspec.Raw) -> str:
     return bytes(raw).decode("utf-8", "replace")
 
 
-def says_hemolyzed(text: str, words: HemolysisWords) -> bool:
-    """Whether a remark calls the sample hemolyzed: the letters are there and not denied ("not hemolyzed")."""
-    folded = folded_text(text[:2000])
-    if not any(letters in folded for letters in words.letters):
-        return False
-    for sentence in re.split(r"[.;\n]", folded):
-        for letters in words.letters:
-            for found in re.finditer(re.escape(letters), sentence):
-                if not _is_denied(sentence, found.start(), words):
-                    return True
-    return False
-
-
-def _is_denied(sentence: str, at: int, words: HemolysisWords) -> bool:
-    before = re.split(r"\b(?:but|however)\b|,", sentence[:at])[-1]
-    if before.endswith(("non", "non-", "un")):
-        return True
-    if any(re.search(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", before) for word in words.negated_before):
-        return True
-    after = re.match(r"[a-z]*\s*(?:index|flag|status)?\s*(?:is|was|:|=|-)?\s*(.*)", sentence[at:])
-    rest = after[1] if after else ""
-    return any(re.match(rf"{re.escape(word)}(?![a-z0-9])", rest) for word in words.negated_after)
-
-
-def _is_positive(text: str, words: HemolysisWords) -> bool:
-    folded = folded_text(text[:200])
-    tokens = re.findall(r"[a-z]+|[0-9]\+", folded)
-    if not any(token in words.positive_words for token in tokens):
-        return False
-    return not any(re.search(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", folded) for word in words.negated_before)
+def _string(raw: msgspec.Raw) -> str:
+    """The text of a raw JSON string."""
+    try:
+        return msgspec.json.decode(raw, type=str)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return text_of(raw)
 
 
 def _listed(concepts: tuple[wire.NamedConcept, ...] | wire.NamedConcept) -> tuple[wire.NamedConcept, ...]:

@@ -161,7 +161,8 @@ class ObservationReader:
                 reading.unit,
                 reading.comparator,
                 self._upper_limit(analyte, observation) if observation.referenceRange else None,
-                bool(observation.note or observation.interpretation) and self.hemolysis.is_said_of(observation),
+                bool(observation.note or observation.interpretation)
+                and self.hemolysis.is_said_of(observation, observation),
                 NO_SETS,
                 None,
                 None if at is at_earliest or observation.issued is None else dates.instant(observation.issued),
@@ -253,8 +254,8 @@ class ObservationReader:
             reading.unit,
             reading.comparator,
             self._upper_limit(analyte, part) if part.referenceRange else None,
-            bool(observation.note or observation.interpretation or observation.contained)
-            and self.hemolysis.is_said_of(observation),
+            bool(observation.note or observation.interpretation or part.interpretation or observation.contained)
+            and self.hemolysis.is_said_of(observation, part),
             answers,
             date_answer,
             None

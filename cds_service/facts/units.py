@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,19 @@ class HemolysisWords(msgspec.Struct, frozen=True):
     specimen_conditions: frozenset[str]
     abnormal_interpretations: frozenset[str]
     letters: tuple[str, ...]
-    positive_words: frozenset[str]
-    negated_before: tuple[str, ...]
-    negated_after: tuple[str, ...]
+    positive_codes: frozenset[str]
+    negative_codes: frozenset[str]
+    nouns_only: frozenset[str]
+    noun_endings: tuple[str, ...]
+    word: re.Pattern[str]
+    """A word that begins with the letters."""
+    denied_before: re.Pattern[str]
+    """A denial at the end of what stands before the word."""
+    closes: re.Pattern[str]
+    """What may follow a word that was denied before."""
+    denied_after: re.Pattern[str]
+    """A denial behind the word, and nothing more."""
+    negative_answer: re.Pattern[str]
 
 
 class DoseWords(msgspec.Struct, frozen=True):
@@ -112,7 +123,7 @@ def load_units(rules_folder: Path) -> Units:
         if analyte.accepted in by_set:
             raise RulesFileError(f"{folder / analyte.id}.yaml:1: {analyte.accepted} is claimed by two analytes")
         by_set[analyte.accepted] = analyte
-    hemolysis = _shared(folder / "shared" / "hemolysis.yaml", HemolysisWords)
+    hemolysis = _hemolysis(folder / "shared" / "hemolysis.yaml")
     doses = read_yaml(folder / "shared" / "doses.yaml")
     return Units(
         analytes=analytes,
@@ -129,11 +140,38 @@ def load_units(rules_folder: Path) -> Units:
     )
 
 
-def _shared(path: Path, kind: type[HemolysisWords]) -> HemolysisWords:
+def _hemolysis(path: Path) -> HemolysisWords:
+    """The words of hemolysis, made into patterns once."""
+    data = read_yaml(path)
     try:
-        return msgspec.convert(_plain(read_yaml(path)), kind)
-    except msgspec.ValidationError as error:
-        raise RulesFileError(f"{path}:1: {error}") from None
+        after = rf"(?:\s+(?:{_either(data['after_denial'])}))*"
+        end = r"\s*(?:$|[,)\]/])"
+        named = rf"(?:\s+(?:{_either(data['named_by'])}))*"
+        return HemolysisWords(
+            flag_set=data["flag_set"],
+            specimen_conditions=frozenset(data["specimen_conditions"]),
+            abnormal_interpretations=frozenset(data["abnormal_interpretations"]),
+            letters=tuple(data["letters"]),
+            positive_codes=frozenset(data["positive_codes"]),
+            negative_codes=frozenset(data["negative_codes"]) | frozenset(data["normal_interpretations"]),
+            nouns_only=frozenset(data["nouns_only"]),
+            noun_endings=tuple(data["noun_endings"]),
+            word=re.compile(rf"(?:{_either(data['letters'])})[a-z]*"),
+            denied_before=re.compile(
+                rf"(?:^|[^a-z0-9])({_either(data['denials_before'])})"
+                rf"(?:(?:\s+(?:{_either(data['between'])}))*\s+|\s*-\s*|(?<=non)|(?<=un))$"
+            ),
+            closes=re.compile(rf"{after}(?:{end}|\s+(?:{_either(data['continued_by'])})(?![a-z0-9]))"),
+            denied_after=re.compile(rf"{named}\s*[:=-]?\s*(?:{_either(data['denials_after'])}){end}"),
+            negative_answer=re.compile(rf"(?:{_either(data['negative_answers'])})[\s.]*"),
+        )
+    except (AttributeError, KeyError, TypeError, re.error) as error:
+        raise RulesFileError(f"{path}:1: not the expected shape ({error!r})") from None
+
+
+def _either(words: list[object]) -> str:
+    """An alternation of words as they are, the longest first."""
+    return "|".join(re.escape(str(word)) for word in sorted(words, key=lambda word: -len(str(word))))
 
 
 def _analyte(path: Path, data: dict[str, Any], spellings: dict[str, str]) -> Analyte:

@@ -140,7 +140,8 @@ class DiagnosticReport(_Resource, frozen=True, gc=False, tag="DiagnosticReport")
 
 class Specimen(_Resource, frozen=True, gc=False, tag="Specimen"):
     subject: Reference | None = None
-    condition: tuple[Concept, ...] = ()
+    condition: tuple[NamedConcept, ...] = ()
+    note: tuple[Annotation, ...] = ()
 
 
 class Condition(_Resource, frozen=True, gc=False, tag="Condition"):

@@ -329,6 +329,12 @@ def flag(**more: Any) -> dict[str, Any]:
         [flag(valueBoolean=None, interpretation=[{"coding": [{"code": "A"}]}])],
         [flag(valueBoolean=None, valueCodeableConcept={"coding": [{"display": "Present"}]})],
         [flag(valueBoolean=None, valueString="moderate")],
+        *([flag(valueBoolean=None, valueString=text)] for text in ("+", "+++", "1+", "slight", "gross", "no, slight")),
+        *([flag(valueBoolean=None, valueString=text)] for text in ("Hemolyzed: no recollection", "see comment")),
+        [flag(valueBoolean=None, valueCodeableConcept=concept(LOINC, "LA33-6"))],
+        *([flag(valueBoolean=None, valueCodeableConcept=concept(SNOMED, code))] for code in ("373066001", "10828004")),
+        [flag(valueBoolean=None, valueCodeableConcept=concept("urn:local", "H3"))],
+        [flag(valueBoolean=None, valueCodeableConcept={"text": "++"})],
         [flag(valueBoolean=None, valueQuantity={"value": 9}, referenceRange=[{"high": {"value": 3}}])],
         [flag(specimen={"reference": "Specimen/s"})],
     ],
@@ -343,6 +349,13 @@ def test_a_flag_at_the_same_instant(some: list[dict[str, Any]]) -> None:
         flag(valueBoolean=False),
         flag(valueBoolean=None, valueString="not detected"),
         flag(valueBoolean=None, valueCodeableConcept={"text": "No hemolysis"}),
+        *(flag(valueBoolean=None, valueCodeableConcept=concept(SNOMED, code)) for code in ("373067005", "2667000")),
+        *(
+            flag(valueBoolean=None, valueString=text)
+            for text in ("Negative", "none seen", "Not hemolyzed.", "12", "<5")
+        ),
+        flag(valueBoolean=None, valueQuantity={"value": 9}),
+        flag(valueBoolean=None, valueString="Normal", interpretation=[{"coding": [{"code": "N"}]}]),
         flag(at=days_ago(4)),
         flag(status="entered-in-error"),
     ],
@@ -378,12 +391,52 @@ def test_specimen_condition() -> None:
         ("Hemolysis: none", False),
         ("Haemolysis not detected", False),
         ("Not lipemic but hemolyzed", True),
+        ("Hemolysis: negative. Lipemia: 1+", False),
+        ("hemolysis index 0", False),
+        ("Hemolysis: none, icterus: none", False),
+        ("No hemolysis, icterus or lipemia", False),
+        ("no hemolysis or lipemia seen", False),
+        ("not visibly haemolysed", False),
+        ("nonhemolyzed", False),
+        ("Hemolysis: 0.9 g/L", True),
+        ("Hemolysis +", True),
+        ("No hemolyzed specimen was rejected", True),
+        ("no hemolysis index performed", True),
+        ("not hemolyzed enough to reject", True),
+        ("no significant hemolysis", True),
+        ("Hemolyzed: no recollection", True),
+        ("hemolyzed none available for repeat", True),
+        ("not able to redraw hemolyzed specimen", True),
+        ("Unable to recollect, no clot - hemolyzed", True),
+        ("Specimen not ok: hemolyzed", True),
         ("Clotted", False),
     ],
 )
 def test_remarks(text: str, expected: bool) -> None:
     assert only(facts_of(result("k", note=[{"text": text}]))).hemolyzed is expected
     assert only(facts_of(result("k", interpretation=[{"text": text}]))).hemolyzed is expected
+
+
+def test_the_interpretation_of_a_component_is_about_that_component() -> None:
+    parts = [
+        {
+            "code": concept(LOINC, code),
+            "valueQuantity": {"value": value, "unit": unit},
+            "interpretation": [{"text": text}],
+        }
+        for code, value, unit, text in (("2823-3", 4.2, "mmol/L", "hemolyzed"), ("2951-2", 140, "mmol/L", "normal"))
+    ]
+    facts = facts_of(result("panel", "24321-2", valueQuantity=None, component=parts))
+    assert only(facts).hemolyzed
+    assert not only(facts, "sodium").hemolyzed
+
+
+def test_a_specimen_called_hemolyzed_in_words() -> None:
+    mine = result("k", specimen={"reference": "Specimen/s"})
+    for more in ({"condition": [{"text": "Hemolyzed"}]}, {"note": [{"text": "grossly haemolysed"}]}):
+        assert only(facts_of(mine, {"resourceType": "Specimen", "id": "s", **more})).hemolyzed
+    clean = {"resourceType": "Specimen", "id": "s", "condition": [{"text": "not hemolyzed"}]}
+    assert not only(facts_of(mine, clean)).hemolyzed
 
 
 # answers
