@@ -27,6 +27,7 @@ class Composer:
         self, context: Context, knowledge: Knowledge, names: Mapping[str, str], digest: str, gates: Mapping[str, str]
     ) -> None:
         self.context, self.knowledge, self.digest, self.gates = context, knowledge, digest, gates
+        self.names = names
         facts = context.facts
         subject = Subject(facts.patient.id, facts.encounter_id, context.now, context.settings.zone)
         self.offers = OfferResolver(context, knowledge, names, gates.get("no-doses", ""), subject)
@@ -76,7 +77,7 @@ class Composer:
         tier = self.context.tier
         assert tier is not None  # summary rules ask the tier, so a ruleset that has them has one
         reviewable = [c for c in tier.contributors if c.group != "background"]
-        strongest = [contributor_name(c.finding, self.context) for c in tier.contributors if c.points > 0]
+        strongest = [contributor_name(c.finding, self.context, self.names) for c in tier.contributors if c.points > 0]
         words: dict[str, Any] = {
             "tier": tier.level,
             "points": tier.points,

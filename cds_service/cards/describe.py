@@ -48,7 +48,9 @@ def _medication(medication: Medication, zone: tzinfo) -> str:
     parts = [join(list(dict.fromkeys(ingredient.name for ingredient in medication.ingredients)))]
     if medication.draft:
         parts.append("draft order")
-    elif not medication.contributor:
+    elif medication.contributor:
+        parts.append("current")
+    else:
         parts.append("on hold, still supplied or not certain to be taken")
     if medication.patient_reported:
         parts.append("patient-reported")

@@ -8,7 +8,7 @@ from typing import Any
 
 from cds_service.cards.describe import describe
 from cds_service.cards.offers import Offered
-from cds_service.cards.wording import capitalized, counted, drug_names, escape, fill, in_sentence, join
+from cds_service.cards.wording import capitalized, counted, drug_names, escape, fill, found_text, in_sentence, join
 from cds_service.engine.context import Context
 from cds_service.engine.loader import Knowledge
 from cds_service.engine.model import Contributor, Finding, Rule, TierResult
@@ -82,7 +82,11 @@ class DetailWriter:
     def _contributor(self, contributor: Contributor) -> str:
         finding = contributor.finding
         # background factors have no advice of their own: their name is all there is to say
-        line = self._line(finding) if finding.line else escape(capitalized(contributor_name(finding, self.context)))
+        line = (
+            self._line(finding)
+            if finding.line
+            else escape(capitalized(contributor_name(finding, self.context, self.names)))
+        )
         points = counted(contributor.points, "point") if contributor.points else "no further points"
         return f"{line} ({points})"
 
@@ -98,7 +102,7 @@ class DetailWriter:
         return _list("Not offered", lines)
 
     def _others(self, others: list[Finding]) -> str:
-        names = [contributor_name(finding, self.context) for finding in others]
+        names = [contributor_name(finding, self.context, self.names) for finding in others]
         return _paragraph("Other contributors on record", [f"{escape(join(names))}."] if names else [])
 
     def _not_assessed(self, tier: TierResult) -> str:
@@ -152,10 +156,12 @@ def _list(title: str, lines: Iterable[str]) -> str:
     return f"**{title}**\n\n" + "\n".join(items) if items else ""
 
 
-def contributor_name(finding: Finding, context: Context) -> str:
+def contributor_name(finding: Finding, context: Context, names: Mapping[str, str]) -> str:
     """How a contributor is called in a list: its own wording, else its drugs, else the rule's title."""
+    zone = context.settings.zone
     if finding.rule.card.name:
-        return in_sentence(fill(finding.rule.card.name, finding.bound, context.settings.zone))
+        words = {**finding.bound, "found": found_text(finding.bound, names, zone)}
+        return in_sentence(fill(finding.rule.card.name, words, zone))
     drugs: Any = finding.bound.get("drug")
     if isinstance(drugs, tuple) and drugs:
         return join(drug_names(drugs))

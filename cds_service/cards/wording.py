@@ -104,6 +104,20 @@ def fill_summary(template: str, bound: Mapping[str, Any], zone: tzinfo) -> str:
     return text
 
 
+def found_text(bound: Mapping[str, Any], names: Mapping[str, str], zone: tzinfo) -> str:
+    """Everything a finding bound, in a few words: `age 66, body mass index 31 kg/m2 and heart failure`."""
+    words = []
+    for value in bound.values():
+        text = _render(value, "", zone, shortest=False)
+        match value:
+            case Measurement():
+                text = f"{in_sentence(names.get(value.analyte, value.analyte))} {text}"
+            case Condition():
+                text = in_sentence(text)
+        words.append(text)
+    return join(list(dict.fromkeys(words)))
+
+
 def _render(value: Any, attribute: str, zone: tzinfo, shortest: bool) -> str:
     match value:
         case Measurement():

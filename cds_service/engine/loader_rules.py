@@ -31,7 +31,7 @@ Row = TypeVar("Row")
 UNNAMED_BAND = "found"
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)(?:\.([a-z_]+))?\}")
 _ATTRIBUTES = frozenset({"", "name", "names", "date", "number", "unit", "times"})
-_ALWAYS_BOUND = frozenset({"tier", "points", "reviewable", "factors", "strongest"})
+_ALWAYS_BOUND = frozenset({"tier", "points", "reviewable", "factors", "strongest", "found"})
 _OFFER_KINDS = ("order", "gate", "review", "delete", "advice")
 
 

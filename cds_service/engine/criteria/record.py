@@ -111,11 +111,11 @@ def _allergy(compiler: Compiler, node: Any, path: Path_, reading: Reading, _: No
 
 
 @criterion("age")
-def _age(compiler: Compiler, node: Any, path: Path_, reading: Reading, _: Node) -> Test:
+def _age(compiler: Compiler, node: Any, path: Path_, reading: Reading, outer: Node) -> Test:
     if node == "unknown":
         return lambda context: NO if context.age_range() else YES
     (word, years) = next((key, value) for key, value in node.items() if key in ("below", "at_least"))
-    possibly = node.get("possible") == "counts"
+    possibly, name = node.get("possible") == "counts", outer.get("as", "")
 
     def answer(context: Context) -> Verdict:
         ages = context.age_range()
@@ -124,6 +124,8 @@ def _age(compiler: Compiler, node: Any, path: Path_, reading: Reading, _: Node) 
         youngest, oldest = ages
         passing = (youngest >= years, oldest >= years) if word == "at_least" else (oldest < years, youngest < years)
         if passing[0] or (passing[1] and possibly):
+            if name and name not in context.bound:
+                context.bound[name] = f"age {youngest}" if youngest == oldest else f"age {youngest} to {oldest}"
             return YES
         return UNKNOWN if passing[1] else NO
 
