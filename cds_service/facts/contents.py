@@ -11,7 +11,7 @@ from cds_service.facts import wire
 from cds_service.facts.doses import Strength, strength_of
 from cds_service.facts.model import NO_SETS, Ingredient
 from cds_service.facts.terminology import Match, Terminology
-from cds_service.facts.text import Form, TextReading, route_named
+from cds_service.facts.text import Form, TextReading
 
 Prescription: TypeAlias = wire.MedicationRequest | wire.MedicationStatement
 Find: TypeAlias = Callable[[str | None, tuple[wire.Resource, ...]], wire.Resource | None]
@@ -27,6 +27,8 @@ class Contents(msgspec.Struct, frozen=True):
     sets: frozenset[str]
     form: Form | None
     strength: Strength | None
+    doubtful: bool = False
+    """A device word stands beside the name ("heparin syringe"): it may close gates and counts for nothing else."""
     conflict: bool = False
     identified: bool = True
 
@@ -102,6 +104,7 @@ class ContentsReader:
             sets=NO_SETS.union(*(ingredient.sets for ingredient in ingredients.values())),
             form=forms.pop() if len(forms) == 1 else None,
             strength=strengths.pop() if len(strengths) == 1 and len(ingredients) == 1 else None,
+            doubtful=not by_code and any(reading.device for reading in readings),
             conflict=conflict,
             identified=bool(matches or texts),
         )
@@ -178,9 +181,7 @@ class ContentsReader:
     def _systemic(
         self, named: list[Ingredient], readings: tuple[TextReading, ...], stated: str | None
     ) -> Iterable[Ingredient]:
-        """What the words alone name, without what they or the order give a local route; a device is no drug."""
-        if any(reading.device for reading in readings):
-            return
+        """What the words alone name, without what they or the order give a local route."""
         for ingredient in named:
             routes = [reading.route for reading in readings if ingredient in reading.ingredients]
             route = stated or next((one for one in routes if self._is_local(one)), None)
@@ -208,7 +209,7 @@ class ContentsReader:
             if route is not None:
                 return route
         for text in (concept.text, *(coding.display for coding in concept.coding)):
-            route = route_named(self.terminology.text_names.read(text, self.rules).words, self.rules) if text else None
+            route = self.terminology.text_names.read(text, self.rules).route if text else None
             if route is not None:
                 return route
         return None

@@ -13,13 +13,12 @@ from cds_service.facts.currency import NOT_CURRENT, Currency, Order, order_curre
 from cds_service.facts.doses import OneDosage, dose_of, times_a_day
 from cds_service.facts.instants import Dates
 from cds_service.facts.model import NO_SETS, DataGap, Medication, Span
-from cds_service.facts.quantities import number
+from cds_service.facts.quantities import fold, number
 from cds_service.facts.terminology import Terminology
 from cds_service.facts.units import DoseWords
 
 _OVER = frozenset({"stopped", "cancelled", "entered-in-error", "not-taken", "ended", "revoked"})
 _NOT_TAKEN = frozenset({"n", "na"})  # MedicationStatement.taken of STU3
-_DAYS = {"d": 1, "day": 1, "days": 1, "wk": 7, "week": 7, "weeks": 7, "mo": 30, "month": 30, "months": 30, "a": 365}
 
 
 class Read(msgspec.Struct, frozen=True):
@@ -82,7 +81,7 @@ class MedicationReader:
             reference=reference,
             ingredients=contents.ingredients,
             sets=contents.sets,
-            contributor=currency.contributor,
+            contributor=currency.contributor and not contents.doubtful,
             safety=currency.safety,
             draft=draft,
             selected=selected,
@@ -174,13 +173,20 @@ class MedicationReader:
         request = one.dispenseRequest
         if request is None:
             return started, None, None
-        supply = request.expectedSupplyDuration
-        days = _number(supply.value) if supply else None
-        if supply is not None and days is not None:
-            factor = _DAYS.get((supply.code or supply.unit or "").strip().lower())
-            days = None if factor is None else days * factor
+        days = self._supply_days(request.expectedSupplyDuration)
         valid = span(request.validityPeriod.end) if request.validityPeriod else None
-        return started, None, supplied_until(started, days, _number(request.numberOfRepeatsAllowed), valid)
+        until = supplied_until(started, days, _number(request.numberOfRepeatsAllowed), valid)
+        if started is None and days is not None and until is None:
+            until = self.now  # handed out nobody knows when: it may last until today
+        return started, None, until
+
+    def _supply_days(self, supply: wire.Quantity | None) -> Decimal | None:
+        value = _number(supply.value) if supply is not None else None
+        if supply is None or value is None:
+            return None
+        known = self.words.supply_days
+        factor = known.get(fold(supply.code or "")) or known.get(fold(supply.unit or ""))
+        return None if factor is None else value * factor
 
     def _dosage(self, dosage: wire.Dosage) -> OneDosage:
         quantity = _dose_quantity(dosage)

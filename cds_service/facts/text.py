@@ -21,8 +21,10 @@ Form = Literal["solid", "liquid"]
 Words = tuple[str, ...]
 
 _WORD = re.compile(r"[a-z0-9]+(?:\.[0-9]+)?%?")
+_TOPICAL = "topical"
 _SIGNS = ("/", "+", ",", ";", "&", "-")
 _JOINTS = frozenset({"and", "with", "plus"})
+_REASON = re.compile(r"\([^)]*\)|\bfor\b(?!.*\b(?:use|administration|application)\b).*")
 _NUMBER = re.compile(r"[0-9][0-9.]*[a-z%]{0,4}")
 _LONGEST_TEXT = 400
 _REMEMBERED = 4096
@@ -36,6 +38,7 @@ class TextReading(msgspec.Struct, frozen=True):
     """The route its form words stand for; a route that is not systemic outranks one that is."""
     form: Form | None = None
     device: bool = False
+    """A device word stands in it, and no strength that would make it a drug all the same."""
     words: Words = ()
 
 
@@ -141,6 +144,10 @@ class TextNames:
                     words = words_of(name)
                     if words:
                         by_first.setdefault(words[0], []).append((words, ingredient, kind == "abbreviations"))
+        for rows in list(by_first.values()):
+            for words, _, short in rows.copy():
+                if len(words) > 1 and not short:
+                    rows += [(words, part, False) for part in _combined(words, by_first, salts)]
         for rows in by_first.values():
             rows.sort(key=lambda row: (-len(row[0]), row[0], row[1].id))
         vague = {row[1].id for salt in salts for row in by_first.get(salt, ()) if row[0] == (salt,)}
@@ -161,16 +168,16 @@ class TextNames:
         folded = folded_text(text)
         matches = list(_WORD.finditer(folded))
         words = tuple(match[0] for match in matches)
-        route, left = _route_and_rest(words, rules)
-        if any(_contains(left, device) for device in rules.devices) and not _has_amount(words):
-            return TextReading(device=True, words=words)
+        route = route_told(folded, rules)
+        left = _route_and_rest(words, rules)[1]
+        device = any(_contains(left, phrase) for phrase in rules.devices) and not _has_amount(words)
         form = form_named(words, rules)
         starts = [match.start() for match in matches]
         found, abbreviated = self._names_in(folded, words, starts, rules)
         clue = bool(found) or len(abbreviated) > 1 or route is not None or form is not None
         if abbreviated and (clue or any(_NUMBER.fullmatch(word) for word in words)):
             found.update(abbreviated)
-        return TextReading(tuple(found[id_] for id_ in sorted(found)), route, form, words=words)
+        return TextReading(tuple(found[id_] for id_ in sorted(found)), route, form, device, words)
 
     def _names_in(
         self, folded: str, words: Words, starts: list[int], rules: TextRules
@@ -191,8 +198,34 @@ class TextNames:
                 # one name may stand for several ingredients (co-drug names, brands of combinations)
                 length = len(name)
                 (abbreviated if short else found)[ingredient.id] = ingredient
+            if length > 1 and any(_is_split(folded, words, starts, inner) for inner in range(at + 1, at + length)):
+                self._names_within(words[at : at + length], rules, found)
             at += length
         return found, abbreviated
+
+    def _names_within(self, words: Words, rules: TextRules, found: dict[str, Ingredient]) -> None:
+        """The parts of a name that is itself a combination ("lisinopril-hydrochlorothiazide")."""
+        for at, word in enumerate(words):
+            for name, ingredient, short in self._by_first.get(word, ()):
+                if not short and name != words and name[0] not in rules.salts and words[at : at + len(name)] == name:
+                    found[ingredient.id] = ingredient
+
+
+def _combined(
+    words: Words, by_first: dict[str, list[tuple[Words, Ingredient, bool]]], salts: frozenset[str]
+) -> tuple[Ingredient, ...]:
+    """The ingredients of a name that is nothing but shorter names in a row ("losartan HCTZ"); none otherwise."""
+    covered: list[dict[str, Ingredient] | None] = [{}, *[None] * len(words)]
+    for at in range(len(words)):
+        before = covered[at]
+        if before is None:
+            continue
+        for name, ingredient, short in by_first.get(words[at], ()):
+            end = at + len(name)
+            if short or name == words or name[0] in salts or words[at:end] != name:
+                continue
+            covered[end] = {**(covered[end] or {}), **before, ingredient.id: ingredient}
+    return tuple((covered[-1] or {}).values())
 
 
 def folded_text(text: str) -> str:
@@ -208,9 +241,16 @@ def words_of(text: str) -> Words:
     return tuple(_WORD.findall(folded_text(text)))
 
 
-def route_named(words: Words, rules: TextRules) -> str | None:
-    """The route that the words stand for; one that is not systemic outranks one that is."""
-    return _route_and_rest(words, rules)[0] if words else None
+def route_told(folded: str, rules: TextRules) -> str | None:
+    """The route that a folded text stands for; one that is not systemic outranks one that is.
+
+    What is said about the reason is no route: words in parentheses, and those after "for", are left out where the
+    rest names a systemic route ("tablets for ear ache"; "solution for inhalation" and "for vaginal use" do not).
+    """
+    plain = _route_and_rest(tuple(_WORD.findall(_REASON.sub(" ", folded))), rules)[0]
+    if plain is not None and plain in rules.systemic:
+        return plain
+    return _route_and_rest(tuple(_WORD.findall(folded)), rules)[0]
 
 
 def _route_and_rest(words: Words, rules: TextRules) -> tuple[str | None, Words]:
@@ -221,7 +261,8 @@ def _route_and_rest(words: Words, rules: TextRules) -> tuple[str | None, Words]:
         if phrase[0] in left:
             for at in range(len(left) - len(phrase) + 1):
                 if tuple(left[at : at + len(phrase)]) == phrase:
-                    routes.add(route)
+                    if route != _TOPICAL or (words[at + len(phrase) : at + len(phrase) + 1]) not in rules.solid:
+                        routes.add(route)  # a gel capsule is swallowed
                     left[at : at + len(phrase)] = [""] * len(phrase)
     return min(routes - rules.systemic, default=min(routes, default=None)), tuple(left)
 

@@ -50,6 +50,7 @@ class DoseWords(msgspec.Struct, frozen=True):
     volume_in_ml: dict[str, Decimal]
     timing_codes: dict[str, Decimal]
     period_units: dict[str, Decimal]
+    supply_days: dict[str, Decimal]
 
     def knows(self, unit: str) -> bool:
         """Whether a spelling is an amount, a volume or a piece."""
@@ -136,6 +137,7 @@ def load_units(rules_folder: Path) -> Units:
             volume_in_ml=doses["volume_in_ml"],
             timing_codes=doses["timing_codes"],
             period_units=doses["period_units"],
+            supply_days={fold(str(word)): days for days, words in doses["supply_days"].items() for word in words},
         ),
     )
 

@@ -131,12 +131,39 @@ def test_a_dispense_is_a_sign_of_refill() -> None:
         (order("m", "896209", dosageInstruction=[{"route": concept(SNOMED, "447694001")}]), ["salmeterol"]),
         (order("m", None, medicationCodeableConcept={"text": "estradiol 0.05 mg patch"}), ["estradiol"]),
         (order("m", None, medicationCodeableConcept={"text": "estradiol vaginal cream"}), []),
-        (order("m", None, medicationCodeableConcept={"text": "insulin syringe 0.5 mL"}), []),
+        (order("m", None, medicationCodeableConcept={"text": "ibuprofen 200 mg gel caps"}), ["ibuprofen"]),
+        (order("m", None, medicationCodeableConcept={"text": "ibuprofen 400 mg tablets for ear ache"}), ["ibuprofen"]),
+        (order("m", None, medicationCodeableConcept={"text": "ibuprofen 400 mg tablet (eye pain)"}), ["ibuprofen"]),
+        (order("m", None, medicationCodeableConcept={"text": "diclofenac tablet for vaginal use"}), []),
+        (order("m", None, medicationCodeableConcept={"text": "diclofenac (gel)"}), []),
+        (order("m", None, medicationCodeableConcept={"text": "syringe 0.5 mL"}), []),
     ],
 )
 def test_local_routes(made: dict[str, Any], expected: list[str]) -> None:
     found = facts_of(made).medications
     assert [ids(one) for one in found] == ([expected] if expected else [])
+
+
+@pytest.mark.parametrize("text", ["heparin syringe", "insulin pen needle"])
+def test_a_device_word_leaves_a_drug_for_the_gates_alone(text: str) -> None:
+    assert columns(order("m", None, medicationCodeableConcept={"text": text})) == SAFETY
+
+
+@pytest.mark.parametrize(
+    "supply",
+    [
+        {"value": 31, "unit": "day(s)"},
+        {"value": 1, "unit": "Month"},
+        {"value": 31, "unit": "days", "system": SNOMED, "code": "258703001"},
+        {"value": 5, "unit": "wk"},
+    ],
+)
+def test_spellings_of_a_supply(supply: dict[str, Any]) -> None:
+    assert columns(order("m", status="completed", dispenseRequest={"expectedSupplyDuration": supply})) == SAFETY
+
+
+def test_a_supply_of_unknown_start_may_last() -> None:
+    assert columns(order("m", status="completed", authoredOn=None, **supplied(30))) == SAFETY
 
 
 # what is in it
@@ -161,6 +188,20 @@ def test_text_adds_a_further_ingredient_to_a_code() -> None:
         ("hydrochlorothiazide", "code"),
         ("lisinopril", "text"),
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Losartan HCTZ 50-12.5", "losartan-hydrochlorothiazide", "Losartan / HCTZ", "losartan and hydrochlorothiazide"],
+)
+def test_a_combination_in_words_names_all_its_parts(text: str) -> None:
+    one = medication(facts_of(order("m", None, medicationCodeableConcept={"text": text})))
+    assert ids(one) == ["hydrochlorothiazide", "losartan"]
+
+
+def test_a_part_of_another_name_is_no_drug() -> None:
+    one = medication(facts_of(order("m", None, medicationCodeableConcept={"text": "ethinyl estradiol 30 mcg"})))
+    assert ids(one) == ["ethinyl-estradiol"]
 
 
 def test_code_and_text_that_contradict_each_other() -> None:
