@@ -55,7 +55,7 @@ class DetailWriter:
             _paragraph("Contributor level", [f"{tier.level}, {counted(tier.points, 'point')}."]),
             _list("What contributes", contributors),
             _list("Also found", [self._line(finding) for finding in unscored]),
-            self._facts([*(c.finding for c in tier.contributors), *unscored]),
+            self._facts([summary, *(c.finding for c in tier.contributors), *unscored]),
             _list("Consider", map(escape, offered.advice)),
             self._withheld(offered),
             self._not_assessed(tier),
