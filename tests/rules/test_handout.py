@@ -17,6 +17,7 @@ from cds_service.assess import Assessment
 from cds_service.cards.handout import address, choose
 from cds_service.engine.context import Context
 from cds_service.engine.handout import Handout, Words
+from cds_service.engine.handout import handout as load_handout
 from cds_service.engine.source import read_document
 from cds_service.facts.decode import build_facts
 from cds_service.facts.model import Measurement
@@ -153,7 +154,7 @@ def _all_cases() -> tuple[tuple[str, set[str], Assessment], ...]:
         ("pad-claudication-mimic", HEAT | {"H-07", "H-26", "H-02", "H-08"}),
         ("lab-hyperkalemia", {"H-09"}),
         ("diuretic-potassium-sparing", {"H-09"}),
-        ("ckd-cramps", set()),
+        ("ckd-cramps", {"H-09"}),
         ("dialysis-cramps", {"H-09", "H-27", "H-11", "H-19"}),
     ],
 )
@@ -377,3 +378,50 @@ def test_every_line_tells_its_evidence_from_a_known_source() -> None:
 def test_texts_lie_in_files_of_their_language() -> None:
     folder = Path(runner().ruleset.folder) / "handout" / "text"
     assert {path.stem for path in folder.glob("*.yaml")} == set(handout().texts)
+
+
+# ---- mistakes of an author --------------------------------------------------------------------------------------
+
+
+def mistakes(tmp_path: Path, file: str, old: str, new: str) -> list[str]:
+    """What the loader says when one file of the handout is changed."""
+    source = runner().ruleset.folder / "handout"
+    texts = [source / "text" / "en.yaml", source / "text" / "es.yaml"]
+    documents = []
+    for path in (source / "lines.yaml", *texts):
+        text = path.read_text(encoding="utf-8")
+        if path.name == file:
+            assert old in text
+            text = text.replace(old, new, 1)
+        (tmp_path / path.name).write_text(text, encoding="utf-8")
+        documents.append(read_document(tmp_path / path.name, path.name))
+    knowledge = runner().ruleset.knowledge
+    made, errors = load_handout(documents[0], documents[1:], knowledge.vocabulary, knowledge.references)
+    assert (made is None) is bool(errors)
+    return [str(error) for error in errors]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        ("es.yaml", "  H-25: ", "  H-28: ", "es.yaml:47: without words: H-25"),
+        ("es.yaml", "  attack: ", "  attacks: ", "without words: attack"),
+        ("en.yaml", "({emergency})", "({number})", "{number} is filled by nothing here; known are emergency"),
+        ("en.yaml", "Drink less alcohol", "Drink less {drug}", "{drug} is filled by nothing here"),
+        ("lines.yaml", "cites: [hal12, cos21]", "cites: [hal12, cos12]", "there is no reference 'cos12'"),
+        ("lines.yaml", "section: attack", "section: atack", "there is no section 'atack'"),
+        ("lines.yaml", "fact: heat-unsafe", "fact: heat-safe", "there is no fact 'heat-safe'"),
+        ("lines.yaml", "code: H-02A", "code: H-02", "the code H-02 stands twice"),
+        ("lines.yaml", "when: Pregnancy, if: {fact: pregnancy}", "when: Pregnancy", "the last version, and no other"),
+        ("lines.yaml", "default_language: en", "default_language: fr", "there is no text in this language"),
+        ("lines.yaml", "{in: alcohol-dependence}", "{in: alcohol}", "there is no value set 'alcohol'"),
+    ],
+)
+def test_mistake_is_told_with_its_place(tmp_path: Path, file: str, old: str, new: str, said: str) -> None:
+    errors = mistakes(tmp_path, file, old, new)
+    assert any(said in error for error in errors), errors
+    assert all(re.match(r"[\w.]+:\d+: ", error) for error in errors)
+
+
+def test_no_mistake_in_the_handout_as_it_is(tmp_path: Path) -> None:
+    assert mistakes(tmp_path, "en.yaml", "language: en", "language: en") == []
