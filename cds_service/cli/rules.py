@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cds_service.cli.console import FAILED, complain, configuration, loaded, out, say, stop
+from cds_service.cli.coverage import coverage
 from cds_service.cli.explain import explain
 from cds_service.engine.model import Rule
 from cds_service.engine.source import RuleError
@@ -21,7 +22,10 @@ _FOLDER = click.option("--rules", type=click.Path(path_type=Path), help="The fol
 
 @click.group()
 def rules() -> None:
-    """The rules: check them, list them, read one."""
+    """The rules: check them, list them, read one, review a change."""
+
+
+rules.add_command(coverage)
 
 
 @rules.command()

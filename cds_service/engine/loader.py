@@ -67,21 +67,23 @@ def load_knowledge(
     value_sets: frozenset[str],
     analytes: Mapping[str, Mapping[str, Decimal]],
     upper_limits: Mapping[str, Decimal],
+    instead: Mapping[str, Document] | None = None,
 ) -> Knowledge:
     """Read, check and compile the folder. Raises RulesetError with every mistake found.
 
     `analytes` maps each analyte to its unit families and their factors to SI, `upper_limits` to the upper end of its
-    reference range in the first family.
+    reference range in the first family. `instead` holds documents, by their path in the folder, that are taken as they
+    are for those on disk: the review tools try out changes so.
     """
     vocabulary = Vocabulary(value_sets, {name: tuple(families) for name, families in analytes.items()})
     vocabulary.to_si.update({name: dict(families) for name, families in analytes.items()})
     vocabulary.upper_limits.update(upper_limits)
-    return _Loading(folder, vocabulary).run()
+    return _Loading(folder, vocabulary, instead or {}).run()
 
 
 class _Loading:
-    def __init__(self, folder: Path, vocabulary: Vocabulary) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, vocabulary: Vocabulary, instead: Mapping[str, Document]) -> None:
+        self.folder, self.instead = folder, instead
         self.vocabulary = vocabulary
         self.errors: list[RuleError] = []
         self.knowledge = Knowledge()
@@ -109,14 +111,16 @@ class _Loading:
 
     def _document(self, path: Path, kind: str) -> Document | None:
         """One file, checked against its schema; None (and an error noted) when it cannot be used."""
-        shown = path.relative_to(self.folder.parent).as_posix()
-        try:
-            document = read_document(path, shown)
-            _check_schema(self.folder, document, kind)
-        except RuleError as error:
-            self.errors.append(error)
-            return None
-        self.knowledge.sources[path.relative_to(self.folder).as_posix()] = document.data
+        name, shown = path.relative_to(self.folder).as_posix(), path.relative_to(self.folder.parent).as_posix()
+        document = self.instead.get(name)
+        if document is None:
+            try:
+                document = read_document(path, shown)
+                _check_schema(self.folder, document, kind)
+            except RuleError as error:
+                self.errors.append(error)
+                return None
+        self.knowledge.sources[name] = document.data
         return document
 
     def _documents(self, folder: str, kind: str) -> Iterator[tuple[str, Document]]:
