@@ -9,7 +9,7 @@ from typing import Any
 from cds_service.cards.describe import describe
 from cds_service.cards.offers import Offered
 from cds_service.cards.wording import capitalized, counted, drug_names, escape, fill, found_text, in_sentence, join
-from cds_service.engine.context import Context
+from cds_service.engine.context import Context, once
 from cds_service.engine.loader import Knowledge
 from cds_service.engine.model import Contributor, Finding, Rule, TierResult
 
@@ -91,9 +91,7 @@ class DetailWriter:
         return f"{line} ({points})"
 
     def _facts(self, findings: list[Finding]) -> str:
-        facts: dict[Any, None] = {}
-        for finding in findings:
-            facts.update(dict.fromkeys(finding.evidence))
+        facts = once(fact for finding in findings for fact in finding.evidence)
         lines = dict.fromkeys(describe(fact, self.names, self.zone) for fact in facts)
         return _list("Facts used", [escape(line) for line in lines])
 

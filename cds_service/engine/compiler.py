@@ -9,6 +9,7 @@ from typing import Any
 
 from cds_service.engine.context import Context, Reading
 from cds_service.engine.model import Test
+from cds_service.engine.needs import Needs, needs
 from cds_service.engine.quantity import COMPARISONS, Threshold, parse_duration, parse_threshold
 from cds_service.engine.source import Document, Path_
 from cds_service.engine.verdicts import NO, UNKNOWN, YES, Verdict
@@ -42,6 +43,7 @@ class Vocabulary:
         self.analytes = dict(analytes)
         """Analyte id to its unit families."""
         self.facts: dict[str, dict[Reading, Test]] = {}
+        self.fact_needs: dict[str, Needs] = {}
         self.findings: dict[str, frozenset[str]] = {}
         """Rule id to its band ids."""
         self.upper_limits: dict[str, Decimal] = {}
@@ -77,6 +79,8 @@ class Compiler:
             self.binds.add(node["as"])
         if node.get("when_not_supplied") == "no":
             return _unknown_means_no(test)
+        if name in _WORTH_GUARDING:
+            return _guarded(test, needs(node, self.vocabulary.fact_needs))
         return test
 
     def duration(self, value: object, path: Path_) -> timedelta:
@@ -146,6 +150,25 @@ def _reading(stated: object, inherited: Reading) -> Reading:
         case "bands":
             return "bands"
     return inherited
+
+
+_WORTH_GUARDING = ("all", "any", "at_least", "fact")
+
+
+def _guarded(test: Test, needed: Needs) -> Test:
+    """A no at once for a patient who has nothing of what the criterion needs."""
+    if not needed:
+        return test
+
+    def answer(context: Context) -> Verdict:
+        present = context.present
+        if present is not None:
+            for names in needed:
+                if names.isdisjoint(present):
+                    return NO
+        return test(context)
+
+    return answer
 
 
 def _unknown_means_no(test: Test) -> Test:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any, Literal
 
@@ -34,6 +35,7 @@ class Context:
         "medications",
         "missing",
         "now",
+        "present",
         "procedures",
         "quiet",
         "remembered",
@@ -49,6 +51,8 @@ class Context:
         self.settings = settings
         self.now: datetime = facts.now
         self.results: dict[str, tuple[Measurement, ...]] = dict(facts.results)
+        self.present: set[str] | None = None
+        """All there is of this patient (`note_present`); None while a list is missing, when nothing can be excluded."""
         self.absent = facts.not_supplied
         self.absent_or_incomplete = facts.not_supplied | facts.incomplete
         self.medications: defaultdict[str, list[MedicationMatch]] = defaultdict(list)
@@ -76,6 +80,12 @@ class Context:
         self.evidence: list[Any] = []
         self.missing: set[str] = set()
 
+    def note_present(self) -> None:
+        """Note the value sets and analytes this patient has anything of, once the derived series are complete."""
+        if not self.absent_or_incomplete.isdisjoint(("medications", "conditions", "observations")):
+            return
+        self.present = {*self.medications, *self.conditions, *self.procedures, *self.results, *self.allergy_sets}
+
     def begin(self) -> None:
         """Forget what the last rule bound, matched and missed. What it left is never emptied: findings hold it."""
         if self.bound or self.windows:
@@ -92,6 +102,11 @@ class Context:
             return None
         today = self.now.astimezone(self.settings.zone).date()
         return _years(patient.born_latest, today), _years(patient.born_earliest, today)
+
+
+def once(facts: Iterable[Any]) -> tuple[Any, ...]:
+    """The facts in their order, each once. Each fact of a patient is one object, so identity tells (and is cheap)."""
+    return tuple({id(fact): fact for fact in facts}.values())
 
 
 def _years(born: date, today: date) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
-from cds_service.engine.context import Context
+from cds_service.engine.context import Context, once
 from cds_service.engine.criteria.medicines import is_unchanged_renewal
 from cds_service.engine.derived import complete
 from cds_service.engine.loader import Knowledge
@@ -17,6 +18,7 @@ def evaluate_findings(context: Context, knowledge: Knowledge, names: Mapping[str
     """Fill `context.findings`, `context.quiet` and `context.tier`. `names` maps analytes to display names."""
     for derived in knowledge.derived:
         complete(context, derived)
+    context.note_present()
     for rule in knowledge.active_rules:
         if rule.kind == "finding":
             context.findings[rule.id] = evaluate_rule(context, rule)
@@ -31,8 +33,10 @@ def evaluate_rule(context: Context, rule: Rule) -> Finding:
     """One rule on one patient."""
     context.begin()
     verdict = rule.when(context)
-    if verdict != YES:
-        return Finding(rule, NAMES[verdict], missing=_missing(context) if verdict == UNKNOWN else ())
+    if verdict == NO:
+        return _did_not_fire(rule)
+    if verdict == UNKNOWN:
+        return Finding(rule, NAMES[UNKNOWN], missing=_missing(context))
     mark = len(context.evidence)
     for unless in rule.unless:
         quiet = unless.test(context)
@@ -57,7 +61,7 @@ def evaluate_rule(context: Context, rule: Rule) -> Finding:
         points=0 if lowered else band.points,
         lowered=lowered,
         bound=context.bound,
-        evidence=tuple(dict.fromkeys(context.evidence)),
+        evidence=once(context.evidence),
         missing=_missing(context),
         # a band's own wording speaks of its full strength ("CRITICAL ..."), so a lowered finding takes the rule's
         summary=("" if lowered else band.summary) or rule.card.summary or rule.card.part or band.summary,
@@ -66,6 +70,12 @@ def evaluate_rule(context: Context, rule: Rule) -> Finding:
         offers=rule.offers if band.offers is None else band.offers,
         override_reasons=tuple(r for r in rule.override_reasons if r not in band.drop_override),
     )
+
+
+@functools.lru_cache(maxsize=1024)
+def _did_not_fire(rule: Rule) -> Finding:
+    """The same for every patient, so made once."""
+    return Finding(rule, NAMES[NO])
 
 
 def _band(context: Context, rule: Rule) -> tuple[Band | None, bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from cds_service.engine.context import Context
+from cds_service.engine.context import Context, once
 from cds_service.engine.model import Decision, Gate, ThenRow
 from cds_service.engine.verdicts import NO, UNKNOWN, YES
 
@@ -17,7 +17,7 @@ def decide(context: Context, gate: Gate) -> Decision:
         verdict = YES if row.test is None else row.test(context)
         if verdict == NO:
             continue
-        bound, evidence = context.bound, tuple(dict.fromkeys(context.evidence))
+        bound, evidence = context.bound, once(context.evidence)
         unknown = verdict == UNKNOWN
         if row.allow is None:
             return Decision(

@@ -24,6 +24,7 @@ from cds_service.engine.criteria import Compiler, Vocabulary
 from cds_service.engine.derived import EQUATIONS, DerivedMeasurement
 from cds_service.engine.handout import Handout, handout
 from cds_service.engine.model import Gate, Reference, Rule
+from cds_service.engine.needs import needs
 from cds_service.engine.quantity import parse_duration
 from cds_service.engine.safety import Freeze, PatientGate, SweepRow
 from cds_service.engine.source import Document, RuleError, RulesetError, digest_bytes, read_document
@@ -189,6 +190,7 @@ class _Loading:
 
     def _fact(self, name: str, document: Document) -> None:
         node = {k: v for k, v in document.data.items() if k not in ("fact", "title", "cites", "note")}
+        self.vocabulary.fact_needs[name] = needs(node, self.vocabulary.fact_needs)
         try:
             self.vocabulary.facts[name] = {
                 reading: Compiler(document, self.vocabulary).compile(node, (), reading)
