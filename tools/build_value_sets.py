@@ -172,13 +172,6 @@ class Builder:
                 groups = [group["code"] for group in self.class_rows[list_name]]
                 if part and any(row["code"].startswith(group) for group in groups):
                     part.add("atc", row["code"], held.title)
-        for id, rule in self.rules["route_subsets"].items():
-            whole = self.sets[rule["of"]]
-            part = self.new(id, "ingredient", rule["title"])
-            part.variant_of = whole.id
-            for (system, route), codes in whole.codes.items():
-                if route in rule["routes"]:
-                    part.codes[system, route].update(codes)
         self.synonym_names()
         for id, names in self.rules["more_names"].items():
             self.names[id]["names"].update(names)
@@ -189,6 +182,64 @@ class Builder:
         for id, groups in read_yaml("names.yaml").items():
             for group, names in groups.items():
                 self.names[id][group].update(names)
+        self.complete_combinations()
+        for id, rule in self.rules["route_subsets"].items():
+            whole = self.sets[rule["of"]]
+            part = self.new(id, "ingredient", rule["title"])
+            part.variant_of = whole.id
+            for (system, route), codes in whole.codes.items():
+                if route in rule["routes"]:
+                    part.codes[system, route].update(codes)
+
+    def complete_combinations(self) -> None:
+        """A product stands in the set of every ingredient that its display names, not of the listed one alone.
+
+        What counts are generic names, a known brand of the same ingredient in brackets, and any brand where the display
+        names no substance. A bare mineral ("Potassium 8
+        MMOL") is of unknown salt. Local products (inhalers) join only a set that has codes of their route.
+        """
+        rule = self.rules["combinations"]
+        generic = self.name_table(("names",), rule["bare_minerals"].values())
+        brands = self.name_table(("names", "brands"), rule["bare_minerals"].values())
+        brands |= {words_of(name): set[str]() for name in rule["not"]}
+        minerals = {
+            id: re.compile(rf"(?:^|/|\+|\band) *{name} (?:\d|and\b)", re.I)
+            for name, id in rule["bare_minerals"].items()
+        }
+        for held in [one for one in self.sets.values() if one.kind == "ingredient" and one.variant_of is None]:
+            for (system, route), codes in list(held.codes.items()):
+                for code, display in list(codes.items()):
+                    if system not in ("rxnorm", "dmd", "snomed"):
+                        continue
+                    text = re.sub(r"\[[^\]]*\]", "", display)
+                    named = names_in(text, generic) or names_in(text, brands)
+                    plain = re.sub(r"\([^)]*\)", "", text)
+                    for branded in re.findall(r"\[([^\]]*)\]", display):
+                        of_brand = brands.get(words_of(branded), set())
+                        named |= of_brand if held.id in of_brand else set()
+                    named |= {id for id, pattern in minerals.items() if pattern.search(plain)}
+                    for partner in sorted(named - {held.id}):
+                        self.join(partner, system, code, display, route)
+
+    def name_table(self, groups: Iterable[str], without: Iterable[str]) -> dict[tuple[str, ...], set[str]]:
+        table: dict[tuple[str, ...], set[str]] = defaultdict(set)
+        for id, names in self.names.items():
+            for group in groups:
+                for name in names.get(group, ()):
+                    if id not in without:
+                        table[words_of(name)].add(id)
+        return table
+
+    def join(self, partner: str, system: str, code: str, display: str, route: str) -> None:
+        """Adds a product's code to the set of one more of its ingredients, and to the combination part of that set."""
+        whole = self.sets[partner]
+        systemic = route in self.rules["combinations"]["systemic_routes"]
+        if not systemic and not any(codes for (_, other), codes in whole.codes.items() if other == route):
+            return
+        whole.add(system, code, display, route)
+        part = self.sets.get(f"{partner}-in-combination")
+        if part is not None:
+            part.add(system, code, display, route)
 
     def subset(self, ingredient: str, rule: Mapping[str, Any]) -> ValueSet:
         whole = self.ingredient(ingredient)
@@ -444,6 +495,22 @@ class Builder:
 def words_of(text: str) -> tuple[str, ...]:
     """The words of a name as the service reads them: hyphens, slashes and points part words."""
     return tuple(re.findall(r"[a-z0-9]+(?:\.[0-9]+)?%?", text.lower()))
+
+
+def names_in(text: str, table: Mapping[tuple[str, ...], set[str]]) -> set[str]:
+    """What the text names, the longest name at each word."""
+    words, found, at = words_of(text), set[str](), 0
+    longest = 8
+    while at < len(words):
+        for length in range(longest, 0, -1):
+            ids = table.get(words[at : at + length])
+            if ids is not None and at + length <= len(words):
+                found |= ids
+                at += length
+                break
+        else:
+            at += 1
+    return found
 
 
 def once(groups: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:

@@ -13,6 +13,7 @@ import yaml
 from fhir.resources.R4B.valueset import ValueSet
 
 from cds_service.facts.terminology import Terminology
+from cds_service.facts.text import words_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "rules" / "value-sets"
@@ -428,6 +429,87 @@ def test_a_medicine_is_known_as_it_is_written(set_id: str, text: str) -> None:
 @pytest.mark.parametrize(("text", "set_id"), NOT_MEANT)
 def test_a_name_does_not_mean_another_medicine(text: str, set_id: str) -> None:
     assert set_id not in named(text)
+
+
+CLOSING = {
+    "potassium-product", "k-sparing", "k-raiser-strong", "k-raiser-weak", "nsaid", "raasi", "k-wasting", "mg-product",
+    "calcium-product", "qt-drug", "quinine", "vka", "doac", "cardiac-glycoside-digoxin", "anticholinergic-strong",
+}  # fmt: skip
+# Names within a name, or within a display, that are no part of what is meant: a salt, or one brand name inside another.
+NOT_A_PART = {
+    ("flanax aspirin", "naproxen"),
+    ("gas x with maalox", "magnesium-hydroxide"),
+    ("maalox max quick dissolve", "magnesium-hydroxide"),
+    ("maalox max quick dissolve", "aluminum-hydroxide"),
+    ("gas x with maalox", "aluminum-hydroxide"),
+    ("bayer aspirin plus calcium", "calcium-unspecified"),
+    ("bayer aspirin with calcium", "calcium-unspecified"),
+}
+SALTS = {"potassium-unspecified", "magnesium-unspecified", "calcium-unspecified"}
+
+
+def test_no_name_hides_another_medicine() -> None:
+    """The longest name wins, so a name that holds another's must stand at that one too."""
+    owners: dict[tuple[str, ...], set[str]] = {}
+    for id, entry in json.loads((FOLDER / "ingredient-names.json").read_text(encoding="utf-8")).items():
+        for name in (name for group in entry.values() for name in group):
+            owners.setdefault(words_of(name), set()).add(id)
+    sets = {id: terminology().index.ingredient(id, "text").sets for ids in owners.values() for id in ids}
+    for words, ids in owners.items():
+        known = frozenset().union(*(sets[id] for id in ids))
+        for first in range(len(words)):
+            for last in range(first + 1, len(words) + 1):
+                for inner in owners.get(words[first:last], set()) - ids - SALTS:
+                    hidden = sets[inner] & CLOSING - known
+                    assert not hidden or (" ".join(words), inner) in NOT_A_PART, (words, inner)
+
+
+# Brands of which country, year or variant decide what is in them: in the words of a text they count, by code not.
+VARYING = re.compile(
+    r"alka-seltzer|gaviscon|anadin|acepril|pedia-lax|phillips|gas-x|picot|pravigard|flanax|bayer|cytra|/ef", re.I
+)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path.parent.name == "ingredient"], ids=lambda path: path.stem
+)
+def test_a_combination_stands_at_every_ingredient_that_its_display_names(path: Path) -> None:
+    """The service is asked for the code, and its display is read as text: what the text finds, the code must know."""
+    beside = FOLDER / "snomed-ct" / f"{path.stem}-snomed-ct.json"
+    terms = terminology()
+    for item in includes(read(path)) + (includes(read(beside)) if beside.exists() else []):
+        route = next((one["valueCode"] for one in item.get("extension", []) if one["url"].endswith("/route")), "")
+        if route and route not in {"any", "unspecified", *terms.text_rules.systemic}:
+            continue
+        for concept in item.get("concept", []):
+            display = re.sub(r"\[[^\]]*\]", "", concept.get("display", ""))
+            if not display or item["system"] == ATC or VARYING.search(display):
+                continue
+            known = frozenset().union(*(one.sets for one in terms.ingredients(item["system"], concept["code"])))
+            for one in terms.text_names.read(display, terms.text_rules).ingredients:
+                bare = one.id in SALTS and known & {"potassium-product", "mg-product", "calcium-product"}
+                assert one.id in known or bare, (concept, one.id)
+
+
+@pytest.mark.parametrize(
+    ("set_id", "code"),
+    [
+        ("potassium-product", "104264"),
+        ("potassium-product", "104267"),
+        ("potassium-product", "818771"),
+        ("k-raiser-weak", "1156023"),
+        ("k-raiser-weak", "104324"),
+        ("k-raiser-weak", "1162122"),
+        ("k-raiser-weak", "1483549"),
+        ("qt-drug", "104338"),
+        ("qt-drug", "757968"),
+        ("mg-product", "1994540"),
+        ("quinine", "1153235"),
+        ("diuretic-combination", "1162122"),
+    ],
+)
+def test_partner_of_a_combination_is_known_by_code(set_id: str, code: str) -> None:
+    assert set_id in terminology().sets(RXNORM, code)
 
 
 def test_exact_observation_lists() -> None:
