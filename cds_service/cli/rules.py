@@ -10,6 +10,7 @@ from rich.text import Text
 
 from cds_service.cli.console import FAILED, complain, configuration, loaded, out, say, stop
 from cds_service.cli.coverage import coverage
+from cds_service.cli.diff import diff
 from cds_service.cli.explain import explain
 from cds_service.engine.model import Rule
 from cds_service.engine.source import RuleError
@@ -26,6 +27,7 @@ def rules() -> None:
 
 
 rules.add_command(coverage)
+rules.add_command(diff)
 
 
 @rules.command()

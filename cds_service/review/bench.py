@@ -53,12 +53,13 @@ def scenarios_of(ruleset: Ruleset, fixtures: Iterable[Path]) -> list[Scenario]:
 def prepare(ruleset: Ruleset, scenarios: Iterable[Scenario]) -> list[Prepared]:
     """The scenarios as Facts. Raises RuleError when one cannot be understood."""
     runner = Runner(ruleset)
-    prepared = []
-    for scenario in scenarios:
-        case = runner.case(scenario)
-        facts = build_facts(case.gathered(), ruleset.terminology, case.settings, case.calendar.now)
-        prepared.append(Prepared(case, facts))
-    return prepared
+    return [prepare_one(runner, scenario) for scenario in scenarios]
+
+
+def prepare_one(runner: Runner, scenario: Scenario) -> Prepared:
+    """One scenario as Facts. Raises RuleError when it cannot be understood."""
+    case = runner.case(scenario)
+    return Prepared(case, build_facts(case.gathered(), runner.ruleset.terminology, case.settings, case.calendar.now))
 
 
 def rebuilt(ruleset: Ruleset, instead: Mapping[str, Document]) -> Ruleset:
