@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -17,6 +17,10 @@ Prescription: TypeAlias = wire.MedicationRequest | wire.MedicationStatement
 Find: TypeAlias = Callable[[str | None, tuple[wire.Resource, ...]], wire.Resource | None]
 """Finds the resource that a reference means, among the contained ones and all supplied."""
 
+Told: TypeAlias = Literal["named", "nothing", "unknown", "suspicious"]
+"""What a concept tells: something known; nothing of interest; only words that are not known; words that are not
+known, but hold a part of a name that closes a gate."""
+
 _DEEPEST_INGREDIENT = 3
 
 
@@ -28,9 +32,21 @@ class Contents(msgspec.Struct, frozen=True):
     form: Form | None
     strength: Strength | None
     doubtful: bool = False
-    """A device word stands beside the name ("heparin syringe"): it may close gates and counts for nothing else."""
+    """Not sure enough to score: beside a device word or words of a local route, or with a letter wrong. It may close
+    gates and counts for nothing else."""
     conflict: bool = False
     identified: bool = True
+    told: Told = "named"
+
+
+class Stated(msgspec.Struct, frozen=True):
+    """The route of the dosage instructions; `doubtful` when its words name a local one as a reason or beside it."""
+
+    route: str | None = None
+    doubtful: bool = False
+
+
+NOT_STATED = Stated()
 
 
 class ContentsReader:
@@ -40,24 +56,44 @@ class ContentsReader:
         self.terminology, self.find = terminology, find
         self.rules = terminology.text_rules
         self.words = terminology.units.doses
-        self._known: dict[wire.NamedConcept, bool] = {}
-        self._made_of: dict[tuple[wire.NamedConcept, str | None], Contents] = {}
+        self._known: dict[wire.NamedConcept, Told] = {}
+        self._made_of: dict[tuple[wire.NamedConcept, Stated], Contents] = {}
 
-    def is_of_interest(self, concept: wire.NamedConcept) -> bool:
-        """Whether codes or words may name something; remembered, since the same drugs are ordered again and again."""
+    def told(self, concept: wire.NamedConcept) -> Told:
+        """What codes and words may name; remembered, since the same drugs are ordered again and again."""
         known = self._known.get(concept)
         if known is None:
-            known = self._known[concept] = self._may_name_something(concept)
+            known = self._known[concept] = self._told(concept)
         return known
 
-    def _may_name_something(self, concept: wire.NamedConcept) -> bool:
-        if any(self.terminology.lookup(coding.system, coding.code) is not None for coding in concept.coding):
-            return True
+    def _told(self, concept: wire.NamedConcept) -> Told:
+        lookup = self.terminology.lookup
+        if any(lookup(coding.system, coding.code) is not None for coding in concept.coding):
+            return "named"
         texts = [coding.display for coding in concept.coding if coding.display]
         if concept.text:
             texts.append(concept.text)
-        names, rules = self.terminology.text_names, self.rules
-        return not texts or any(names.read(text, rules).ingredients for text in texts)
+        if not texts:
+            return "named"  # nothing can be told of it at all: that is a gap of its own
+        readings = [self._read(text) for text in texts]
+        if any(reading.ingredients for reading in readings) or self._guesses(readings):
+            return "named"
+        rules = self.rules
+        if any(rules.is_suspicious(reading.words) for reading in readings):
+            return "suspicious"
+        codes = self.terminology.codes
+        if any(coding.code and (coding.system or "") in codes for coding in concept.coding):
+            return "nothing"
+        understood = all(reading.device or reading.words in rules.no_medicine for reading in readings)
+        return "nothing" if understood else "unknown"
+
+    def _read(self, text: str) -> TextReading:
+        return self.terminology.text_names.read(text, self.rules)
+
+    def _guesses(self, readings: Iterable[TextReading]) -> list[Ingredient]:
+        """What texts that name nothing would name with one letter put right."""
+        names = self.terminology.text_names
+        return [one for reading in readings for one in names.guessed(reading.words, self.rules)]
 
     def contents(self, one: Prescription) -> Contents:
         """What a prescription is made of; worked out once for each concept and stated route."""
@@ -65,14 +101,14 @@ class ContentsReader:
         stated = self._stated_route(one)
         if concept is None or one.medicationReference is not None or one.medication is not None:
             concepts, form = self._concepts(one)
-            return self._made(concepts, stated or form)
+            return self._made(concepts, stated if stated.route is not None or form is None else form)
         key = (concept, stated)
         known = self._made_of.get(key)
         if known is None:
             known = self._made_of[key] = self._made([(concept, False)], stated)
         return known
 
-    def _made(self, concepts: list[tuple[wire.NamedConcept, bool]], stated: str | None) -> Contents:
+    def _made(self, concepts: list[tuple[wire.NamedConcept, bool]], stated: Stated) -> Contents:
         """Ingredients by code, then what the words add (terminology README, 2 to 6)."""
         matches: list[tuple[Match, bool]] = []
         texts: dict[str, None] = {}
@@ -85,18 +121,23 @@ class ContentsReader:
                     texts[coding.display] = None
             if concept.text:
                 texts[concept.text] = None
-        readings = tuple(self.terminology.text_names.read(text, self.rules) for text in texts)
-        by_code: dict[str, Ingredient] = {}
+        readings = tuple(self._read(text) for text in texts)
+        doubtful = False
+        ingredients: dict[str, Ingredient] = {}
         for match, is_part in matches:
-            for ingredient in self._kept(match, readings, stated):
+            for ingredient, sure in self._kept(match, readings, stated):
                 if is_part:
                     ingredient = msgspec.structs.replace(ingredient, matched_by="ingredient")
-                by_code.setdefault(ingredient.id, ingredient)
+                ingredients.setdefault(ingredient.id, ingredient)
+                doubtful = doubtful or not sure
+        coded = bool(ingredients)
         further, conflict = self._further(matches, readings)
-        ingredients = {
-            **by_code,
-            **{ingredient.id: ingredient for ingredient in self._systemic(further, readings, stated)},
-        }
+        if not matches and not further:
+            further = self._guesses(readings)
+            doubtful = bool(further)
+        for ingredient, sure in self._systemic(further, readings, stated):
+            ingredients[ingredient.id] = ingredient
+            doubtful = doubtful or not sure
         forms = {reading.form for reading in readings if reading.form is not None}
         strengths = {one for text in texts if (one := strength_of(text, self.words)) is not None}
         return Contents(
@@ -104,10 +145,16 @@ class ContentsReader:
             sets=NO_SETS.union(*(ingredient.sets for ingredient in ingredients.values())),
             form=forms.pop() if len(forms) == 1 else None,
             strength=strengths.pop() if len(strengths) == 1 and len(ingredients) == 1 else None,
-            doubtful=not by_code and any(reading.device for reading in readings),
+            doubtful=doubtful or (not coded and any(reading.device for reading in readings)),
             conflict=conflict,
             identified=bool(matches or texts),
+            told="named" if ingredients or matches or further else self._worst_told(concepts),
         )
+
+    def _worst_told(self, concepts: list[tuple[wire.NamedConcept, bool]]) -> Told:
+        """What concepts that name no ingredient tell, taken together."""
+        each = {self.told(concept) for concept, _ in concepts if concept.text or concept.coding}
+        return next((one for one in ("suspicious", "nothing", "unknown") if one in each), "named")
 
     def _further(
         self, matches: list[tuple[Match, bool]], readings: tuple[TextReading, ...]
@@ -125,10 +172,10 @@ class ContentsReader:
         agree = not named or any(id_ in known or not parts.isdisjoint(one.sets) for id_, one in named.items())
         return [one for id_, one in named.items() if agree and id_ not in known], not agree
 
-    def _concepts(self, one: Prescription) -> tuple[list[tuple[wire.NamedConcept, bool]], str | None]:
+    def _concepts(self, one: Prescription) -> tuple[list[tuple[wire.NamedConcept, bool]], Stated | None]:
         """Every concept that says what the medication is, whether it is an ingredient's, and the form's route."""
         concepts: list[tuple[wire.NamedConcept, bool]] = []
-        form: str | None = None
+        form: Stated | None = None
         if one.medicationCodeableConcept is not None:
             concepts.append((one.medicationCodeableConcept, False))
         if one.medication is not None and one.medication.concept is not None:
@@ -165,28 +212,37 @@ class ContentsReader:
                 if isinstance(inner, wire.Medication):
                     self._add_medication(inner, contained, concepts, True, depth + 1)
 
-    def _kept(self, match: Match, readings: tuple[TextReading, ...], stated: str | None) -> Iterable[Ingredient]:
-        """The ingredients of a code that route and form do not make local (0.4)."""
+    def _kept(
+        self, match: Match, readings: tuple[TextReading, ...], stated: Stated
+    ) -> Iterable[tuple[Ingredient, bool]]:
+        """The ingredients of a code that route and form do not make local (0.4), and whether each is surely so."""
         told = next((reading.route for reading in readings if self._is_local(reading.route)), None)
         for ingredient in match.ingredients:
             listed = match.routes.get(ingredient.id, "")
             if listed not in ("", "any", "unspecified"):
-                yield ingredient  # the code itself names its dose form
-            elif stated is not None:
-                if self._counts(ingredient, stated, readings):
-                    yield ingredient
-            elif listed != "unspecified" or told is None or self._counts(ingredient, told, readings):
-                yield ingredient
+                yield ingredient, True  # the code itself names its dose form
+                continue
+            route = stated.route or (told if listed == "unspecified" else None)
+            if route is None or self._counts(ingredient, route, readings):
+                yield ingredient, not stated.doubtful
+            elif any(reading.systemic is not None for reading in readings):
+                yield ingredient, False
 
     def _systemic(
-        self, named: list[Ingredient], readings: tuple[TextReading, ...], stated: str | None
-    ) -> Iterable[Ingredient]:
-        """What the words alone name, without what they or the order give a local route."""
+        self, named: list[Ingredient], readings: tuple[TextReading, ...], stated: Stated
+    ) -> Iterable[tuple[Ingredient, bool]]:
+        """What the words alone name, without what they or the order give a local route, and whether that is sure.
+
+        Where words of a systemic route stand beside it, or the local word is the reason, the gates still count it.
+        """
         for ingredient in named:
-            routes = [reading.route for reading in readings if ingredient in reading.ingredients]
-            route = stated or next((one for one in routes if self._is_local(one)), None)
+            own = [reading for reading in readings if ingredient in reading.ingredients] or readings
+            doubtful = stated.doubtful or any(reading.doubtful for reading in own)
+            route = stated.route or next((one.route for one in own if self._is_local(one.route)), None)
             if route is None or self._counts(ingredient, route, readings):
-                yield ingredient
+                yield ingredient, not doubtful
+            elif any(reading.systemic is not None for reading in readings):
+                yield ingredient, False
 
     def _is_local(self, route: str | None) -> bool:
         return route is not None and route not in self.rules.systemic
@@ -196,22 +252,32 @@ class ContentsReader:
         listed = self.terminology.ingredient_routes.get(ingredient.id, NO_SETS)
         return self.rules.counts(ingredient.sets, listed, route, words)
 
-    def _stated_route(self, one: Prescription) -> str | None:
+    def _stated_route(self, one: Prescription) -> Stated:
         """The route of the dosage instructions; a local one only when all that state a route state a local one."""
-        routes = [route for dosage in dosages_of(one) if (route := self._route_of(dosage.route)) is not None]
-        return next((route for route in routes if not self._is_local(route)), routes[0] if routes else None)
+        first: Stated | None = None
+        for dosage in dosages_of(one):
+            if dosage.route is not None:
+                stated = self._route_of(dosage.route)
+                if stated is not None:
+                    if not self._is_local(stated.route):
+                        return stated
+                    first = first or stated
+        return first or NOT_STATED
 
-    def _route_of(self, concept: wire.NamedConcept | None) -> str | None:
+    def _route_of(self, concept: wire.NamedConcept | None) -> Stated | None:
+        """A route by its code, else by its words; of words that name a local and a systemic one, the systemic one."""
         if concept is None:
             return None
         for coding in concept.coding:
             route = self.rules.route_codes.get(f"{coding.system}|{(coding.code or '').strip().upper()}")
             if route is not None:
-                return route
+                return Stated(route)
         for text in (concept.text, *(coding.display for coding in concept.coding)):
-            route = self.terminology.text_names.read(text, self.rules).route if text else None
-            if route is not None:
-                return route
+            reading = self._read(text) if text else None
+            if reading is not None and (reading.route is not None or reading.doubtful):
+                if reading.systemic is not None and self._is_local(reading.route):
+                    return Stated(reading.systemic, True)
+                return Stated(reading.route, reading.doubtful)
         return None
 
 

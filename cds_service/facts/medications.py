@@ -11,13 +11,15 @@ from cds_service.facts import wire
 from cds_service.facts.contents import Contents, ContentsReader, Find, Prescription, dosages_of
 from cds_service.facts.currency import NOT_CURRENT, Currency, Order, order_currency, statement_currency, supplied_until
 from cds_service.facts.doses import OneDosage, dose_of, times_a_day
-from cds_service.facts.instants import Dates
+from cds_service.facts.instants import Dates, months_before
 from cds_service.facts.model import NO_SETS, DataGap, Medication, Span
 from cds_service.facts.quantities import fold, number
 from cds_service.facts.terminology import Terminology
 from cds_service.facts.units import DoseWords
 
 _OVER = frozenset({"stopped", "cancelled", "entered-in-error", "not-taken", "ended", "revoked"})
+_LONGEST_SUPPLY_MONTHS = 15
+_MOST_DAYS = 40_000
 _NOT_TAKEN = frozenset({"n", "na"})  # MedicationStatement.taken of STU3
 
 
@@ -40,6 +42,8 @@ class MedicationReader:
         self.read: list[Read] = []
         self.gaps: list[DataGap] = []
         self.incomplete = False
+        self.not_understood: list[str] = []
+        """References of medicines told only in words that are not known."""
         self.dispensed: dict[str, datetime] = {}
 
     def dispense(self, dispense: wire.MedicationDispense) -> None:
@@ -54,7 +58,7 @@ class MedicationReader:
     def take(self, one: Prescription, reference: str, draft: bool = False, selected: bool = False) -> None:
         """Reads one prescription; what cannot count in any sense is left out, unless it tells a continuous start."""
         concept = one.medicationCodeableConcept
-        if concept is not None and not self.contents.is_of_interest(concept):
+        if concept is not None and self.contents.told(concept) == "nothing":
             return
         started, ended, until = self._times(one)
         currency = NOT_CURRENT if draft else self._currency(one, started, ended, until)
@@ -101,9 +105,19 @@ class MedicationReader:
         if contents.conflict:
             self._gap("conflict", "Code and text of a medication name different drugs; the code was used.", reference)
             self.incomplete = True
+        if contents.told == "unknown":
+            self.not_understood.append(reference)
+        elif contents.told == "suspicious":
+            text = "A medicine given as text was not recognized; its name resembles one that bears on treatment."
+            self._gap("not-understood", text, reference)
+            self.incomplete = True
 
     def medications(self) -> tuple[Medication, ...]:
         """All that count, with continuous starts, sorted by reference."""
+        if self.not_understood:
+            others = f" ({len(self.not_understood) - 1} more like it)" if len(self.not_understood) > 1 else ""
+            text = f"A medicine given only as text was not recognized{others}."
+            self._gap("not-understood", text, min(self.not_understood))
         starts = self._starts()
         finished = []
         for read in self.read:
@@ -173,20 +187,49 @@ class MedicationReader:
         request = one.dispenseRequest
         if request is None:
             return started, None, None
-        days = self._supply_days(request.expectedSupplyDuration)
         valid = span(request.validityPeriod.end) if request.validityPeriod else None
-        until = supplied_until(started, days, _number(request.numberOfRepeatsAllowed), valid)
-        if started is None and days is not None and until is None:
-            until = self.now  # handed out nobody knows when: it may last until today
+        repeats = _number(request.numberOfRepeatsAllowed)
+        days = self._supply_days(one, request)
+        until = supplied_until(started, days, repeats, valid)
+        if (until is None or until < self.now) and _may_last(request, started, days, repeats, valid, self.now):
+            until = self.now
         return started, None, until
 
-    def _supply_days(self, supply: wire.Quantity | None) -> Decimal | None:
-        value = _number(supply.value) if supply is not None else None
-        if supply is None or value is None:
+    def _supply_days(self, one: wire.MedicationRequest, request: wire.DispenseRequest) -> Decimal | None:
+        """How long one dispense lasts, as stated, else by its quantity and the doses; None when that cannot be read."""
+        supply = request.expectedSupplyDuration
+        if supply is None:
+            return self._days_of_quantity(one, request.quantity) if request.quantity is not None else None
+        value = _number(supply.value)
+        if value is None:
             return None
         known = self.words.supply_days
-        factor = known.get(fold(supply.code or "")) or known.get(fold(supply.unit or ""))
-        return None if factor is None else value * factor
+        factors = [known[unit] for unit in (fold(supply.code or ""), fold(supply.unit or "")) if unit in known]
+        return value * max(factors) if factors else None
+
+    def _days_of_quantity(self, one: wire.MedicationRequest, quantity: wire.Quantity) -> Decimal | None:
+        """How many days a quantity lasts at the doses ordered; the least of several. None for doses left open."""
+        value, words = _number(quantity.value), self.words
+        unit = fold(_unit(quantity, words))
+        each_day: list[Decimal] = []
+        for dosage in one.dosageInstruction:
+            read = self._dosage(dosage)
+            amount = read.value
+            if amount is None or not read.a_day or _is_as_needed(dosage) or _is_open(dosage):
+                return None
+            dose_unit = fold(read.unit)
+            if dose_unit in words.amounts and unit in words.pieces:
+                strength = self.contents.contents(one).strength
+                if strength is None or strength.per_ml or strength.unit != words.amounts[dose_unit]:
+                    return None
+                amount /= strength.amount
+            elif not (dose_unit in words.pieces and unit in words.pieces) and (
+                dose_unit not in words.volumes or words.volumes[dose_unit] != words.volumes.get(unit)
+            ):
+                return None
+            each_day.append(amount * read.a_day)
+        least = min(each_day, default=Decimal(0))
+        return value / least if value is not None and least > 0 else None
 
     def _dosage(self, dosage: wire.Dosage) -> OneDosage:
         quantity = _dose_quantity(dosage)
@@ -239,6 +282,39 @@ def is_over(one: Prescription) -> bool:
         return True
     return isinstance(one, wire.MedicationRequest) and (
         one.doNotPerform is True or (one.status == "completed" and one.dispenseRequest is None)
+    )
+
+
+def _may_last(
+    request: wire.DispenseRequest,
+    started: Span | None,
+    days: Decimal | None,
+    repeats: Decimal | None,
+    valid: Span | None,
+    now: datetime,
+) -> bool:
+    """Whether a supply that cannot be read may reach today: nobody knows when it began, how much it was, or both.
+
+    A prescription is filled for at most a year, the last time for three months: one written longer ago is over.
+    """
+    if started is not None and started.latest < months_before(now, _LONGEST_SUPPLY_MONTHS):
+        return False
+    if request.expectedSupplyDuration is not None:
+        unread = days is None or not 0 <= days < _MOST_DAYS or started is None
+    elif request.validityPeriod is not None and request.validityPeriod.end:
+        unread = valid is None
+    elif request.quantity is not None:
+        unread = days is None or not 0 <= days < _MOST_DAYS or started is None
+    else:
+        return bool(bytes(request.numberOfRepeatsAllowed))
+    return unread or (repeats is None and bool(bytes(request.numberOfRepeatsAllowed)))
+
+
+def _is_open(dosage: wire.Dosage) -> bool:
+    """Whether a dose or how often it is taken is a range: then a quantity lasts nobody knows how long."""
+    repeat = dosage.timing.repeat if dosage.timing else None
+    return any(rate.doseRange is not None for rate in dosage.doseAndRate) or (
+        repeat is not None and bool(bytes(repeat.frequencyMax))
     )
 
 

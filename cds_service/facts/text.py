@@ -21,12 +21,12 @@ Form = Literal["solid", "liquid"]
 Words = tuple[str, ...]
 
 _WORD = re.compile(r"[a-z0-9]+(?:\.[0-9]+)?%?")
-_TOPICAL = "topical"
 _SIGNS = ("/", "+", ",", ";", "&", "-")
 _JOINTS = frozenset({"and", "with", "plus"})
-_REASON = re.compile(r"\([^)]*\)|\bfor\b(?!.*\b(?:use|administration|application)\b).*")
 _NUMBER = re.compile(r"[0-9][0-9.]*[a-z%]{0,4}")
 _LONGEST_TEXT = 400
+_LEAST_GUESSED = 8
+"""Letters of a name that is recognized with one letter wrong."""
 _REMEMBERED = 4096
 
 
@@ -36,6 +36,10 @@ class TextReading(msgspec.Struct, frozen=True):
     ingredients: tuple[Ingredient, ...] = ()
     route: str | None = None
     """The route its form words stand for; a route that is not systemic outranks one that is."""
+    systemic: str | None = None
+    """The systemic route that words in it stand for ("tablet", "by mouth"), be it beside others."""
+    doubtful: bool = False
+    """A part of the body stands in it only as what the drug is for ("50 mg for scalp hair loss")."""
     form: Form | None = None
     device: bool = False
     """A device word stands in it, and no strength that would make it a drug all the same."""
@@ -67,6 +71,24 @@ class TextRules(msgspec.Struct, frozen=True):
     salts: frozenset[str] = frozenset()
     companions: frozenset[str] = frozenset()
     """Words that may stand beside a bare mineral without making it a salt."""
+    purposes: frozenset[str] = frozenset()
+    """Words after which a part of the body is a reason, unless one of `uses` follows."""
+    uses: frozenset[str] = frozenset()
+    body_parts: frozenset[str] = frozenset()
+    complaints: frozenset[str] = frozenset()
+    """Words that make a reason of a local word right before them ("eye pain")."""
+    local_clues: frozenset[str] = frozenset()
+    """Words that make a reason a route after all ("drops for eye pressure"); so does a percentage."""
+    fragments: tuple[str, ...] = ()
+    """Parts of words that may mean a medicine which closes a gate."""
+    no_medicine: frozenset[Words] = frozenset()
+    """What stands where no medicine is meant."""
+    look_alikes: frozenset[str] = frozenset()
+    """Words that are no misspelling of anything, however near."""
+
+    def is_suspicious(self, words: Words) -> bool:
+        """Whether a word that is not known as such holds a part of a name that matters."""
+        return any(word not in self.salts and any(fragment in word for fragment in self.fragments) for word in words)
 
     def counts(self, sets: frozenset[str], routes: frozenset[str], route: str, words: Words) -> bool:
         """Whether a drug of the sets `sets`, whose codes name `routes`, counts by `route`; `words` are the order's."""
@@ -113,6 +135,12 @@ def load_text_rules(folder: Path) -> TextRules:
             devices=_phrases(data["devices"]),
             salts=frozenset(word for phrase in _phrases(data["salts"]) for word in phrase),
             companions=frozenset(word for phrase in _phrases(data["fillers"]) for word in phrase) | told,
+            fragments=tuple(str(fragment) for fragment in data.get("fragments", ())),
+            no_medicine=_phrases(data.get("no_medicine", ())),
+            **{
+                name: frozenset(str(word) for word in data.get(name, ()))
+                for name in ("purposes", "uses", "body_parts", "complaints", "local_clues", "look_alikes")
+            },
         )
     except (AttributeError, KeyError, TypeError) as error:
         raise RulesFileError(f"{path}:1: not the expected shape ({error!r})") from None
@@ -122,9 +150,18 @@ class TextNames:
     """All names by which an ingredient may be met in text. Remembers the latest strings it has read."""
 
     def __init__(
-        self, by_first: dict[str, list[tuple[Words, Ingredient, bool]]], vague: frozenset[str] = frozenset()
+        self,
+        by_first: dict[str, list[tuple[Words, Ingredient, bool]]],
+        vague: frozenset[str] = frozenset(),
+        long_names: dict[str, dict[str, Ingredient]] | None = None,
     ) -> None:
         self._by_first = by_first
+        self._long_names = long_names or {}
+        self._long: dict[str, list[str]] = {}
+        for name in self._long_names:
+            for variant in _shortened(name):
+                self._long.setdefault(variant, []).append(name)
+        self._guesses: dict[str, tuple[Ingredient, ...]] = {}
         self.vague = vague
         """Ingredients that a bare mineral word may mean: any of its salts."""
         self._remembered: dict[str, TextReading] = {}
@@ -135,6 +172,7 @@ class TextNames:
     ) -> TextNames:
         """`names` is ``ingredient-names.json``; names of unknown ingredients are left out."""
         by_first: dict[str, list[tuple[Words, Ingredient, bool]]] = {}
+        long_names: dict[str, dict[str, Ingredient]] = {}
         for id_, kinds in names.items():
             ingredient = ingredients.get(id_)
             if ingredient is None:
@@ -144,6 +182,8 @@ class TextNames:
                     words = words_of(name)
                     if words:
                         by_first.setdefault(words[0], []).append((words, ingredient, kind == "abbreviations"))
+                    if kind == "names" and len(words) == 1 and len(words[0]) >= _LEAST_GUESSED:
+                        long_names.setdefault(words[0], {})[id_] = ingredient
         for rows in list(by_first.values()):
             for words, _, short in rows.copy():
                 if len(words) > 1 and not short:
@@ -151,7 +191,7 @@ class TextNames:
         for rows in by_first.values():
             rows.sort(key=lambda row: (-len(row[0]), row[0], row[1].id))
         vague = {row[1].id for salt in salts for row in by_first.get(salt, ()) if row[0] == (salt,)}
-        return cls(by_first, frozenset(vague))
+        return cls(by_first, frozenset(vague), {name: one for name, one in long_names.items() if name not in salts})
 
     def read(self, text: str, rules: TextRules) -> TextReading:
         """What `text` names. Pure but for its memory of strings."""
@@ -168,16 +208,46 @@ class TextNames:
         folded = folded_text(text)
         matches = list(_WORD.finditer(folded))
         words = tuple(match[0] for match in matches)
-        route = route_told(folded, rules)
-        left = _route_and_rest(words, rules)[1]
-        device = any(_contains(left, phrase) for phrase in rules.devices) and not _has_amount(words)
+        told = _route_told(words, rules)
+        route = told.route
+        device = any(_contains(told.left, phrase) for phrase in rules.devices) and not _has_amount(words)
         form = form_named(words, rules)
         starts = [match.start() for match in matches]
         found, abbreviated = self._names_in(folded, words, starts, rules)
-        clue = bool(found) or len(abbreviated) > 1 or route is not None or form is not None
-        if abbreviated and (clue or any(_NUMBER.fullmatch(word) for word in words)):
+        if abbreviated and (
+            found or len(abbreviated) > 1 or route is not None or form is not None or self._is_all(words, rules)
+        ):
             found.update(abbreviated)
-        return TextReading(tuple(found[id_] for id_ in sorted(found)), route, form, device, words)
+        named = tuple(found[id_] for id_ in sorted(found))
+        return TextReading(named, route, told.systemic, told.doubtful, form, device, words)
+
+    def _is_all(self, words: Words, rules: TextRules) -> bool:
+        """Whether an abbreviation has a number beside it, or nothing but what goes with any medicine: it names one."""
+        if any(_NUMBER.fullmatch(word) for word in words):
+            return True
+        return sum(word not in rules.companions and word not in _JOINTS for word in words) <= 1
+
+    def guessed(self, words: Words, rules: TextRules) -> tuple[Ingredient, ...]:
+        """Ingredients of which a long word is the name but for one letter; for words that name nothing as they are."""
+        key = "\x00".join(words)
+        known = self._guesses.get(key)
+        if known is None:
+            if len(self._guesses) >= _REMEMBERED:
+                self._guesses.clear()
+            found: dict[str, Ingredient] = {}
+            for word in words:
+                if len(word) >= _LEAST_GUESSED - 1 and word not in rules.look_alikes and not word[0].isdigit():
+                    found.update(self._near(word))
+            known = tuple(found[id_] for id_ in sorted(found))
+            if len(key) <= _LONGEST_TEXT:
+                self._guesses[key] = known
+        return known
+
+    def _near(self, word: str) -> dict[str, Ingredient]:
+        """The ingredients of the names one letter away; none when the names do not agree on them."""
+        near = {name for variant in _shortened(word) for name in self._long.get(variant, ()) if _is_near(word, name)}
+        named = [self._long_names[name] for name in near]
+        return named[0] if named and all(one.keys() == named[0].keys() for one in named) else {}
 
     def _names_in(
         self, folded: str, words: Words, starts: list[int], rules: TextRules
@@ -228,6 +298,20 @@ def _combined(
     return tuple((covered[-1] or {}).values())
 
 
+def _shortened(word: str) -> set[str]:
+    """A word, and it without any one of its letters: words one letter apart share one of these."""
+    return {word, *(word[:at] + word[at + 1 :] for at in range(len(word)))}
+
+
+def _is_near(word: str, name: str) -> bool:
+    """Whether one letter is wrong, missing or too many, or two neighbors are swapped."""
+    start = 0
+    while start < min(len(word), len(name)) and word[start] == name[start]:
+        start += 1
+    one, other = word[start:], name[start:]
+    return one[1:] == other or one == other[1:] or one[1:] == other[1:] or (one[1::-1] + one[2:]) == other
+
+
 def folded_text(text: str) -> str:
     """Lower case, without accents."""
     if text.isascii():
@@ -241,30 +325,42 @@ def words_of(text: str) -> Words:
     return tuple(_WORD.findall(folded_text(text)))
 
 
-def route_told(folded: str, rules: TextRules) -> str | None:
-    """The route that a folded text stands for; one that is not systemic outranks one that is.
+class _Told(msgspec.Struct, frozen=True):
+    """What words say about the route, and the words left when those are blanked out."""
 
-    What is said about the reason is no route: words in parentheses, and those after "for", are left out where the
-    rest names a systemic route ("tablets for ear ache"; "solution for inhalation" and "for vaginal use" do not).
-    """
-    plain = _route_and_rest(tuple(_WORD.findall(_REASON.sub(" ", folded))), rules)[0]
-    if plain is not None and plain in rules.systemic:
-        return plain
-    return _route_and_rest(tuple(_WORD.findall(folded)), rules)[0]
+    route: str | None
+    systemic: str | None
+    doubtful: bool
+    left: Words
 
 
-def _route_and_rest(words: Words, rules: TextRules) -> tuple[str | None, Words]:
-    """The route, longest phrases first, and the words with those that told it blanked out."""
+def _route_told(words: Words, rules: TextRules) -> _Told:
+    """The route, longest phrases first; one that is not systemic outranks one that is. A reason is no route."""
     left = list(words)
     routes: set[str] = set()
+    reasons: set[str] = set()
     for phrase, route in rules.route_words:
         if phrase[0] in left:
             for at in range(len(left) - len(phrase) + 1):
                 if tuple(left[at : at + len(phrase)]) == phrase:
-                    if route != _TOPICAL or (words[at + len(phrase) : at + len(phrase) + 1]) not in rules.solid:
-                        routes.add(route)  # a gel capsule is swallowed
+                    local = route not in rules.systemic
+                    (reasons if local and _is_reason(words, at, at + len(phrase), rules) else routes).add(route)
                     left[at : at + len(phrase)] = [""] * len(phrase)
-    return min(routes - rules.systemic, default=min(routes, default=None)), tuple(left)
+    if reasons and any(word in rules.local_clues or word.endswith("%") for word in words):
+        routes |= reasons
+    systemic = min(routes & rules.systemic, default=None)
+    return _Told(min(routes - rules.systemic, default=systemic), systemic, not reasons <= routes, tuple(left))
+
+
+def _is_reason(words: Words, at: int, end: int, rules: TextRules) -> bool:
+    """Whether a local word says what the drug is for: a complaint follows, or "for" precedes a part of the body."""
+    if end < len(words) and words[end] in rules.complaints:
+        return True
+    return (
+        words[end - 1] in rules.body_parts
+        and not rules.purposes.isdisjoint(words[:at])
+        and rules.uses.isdisjoint(words)
+    )
 
 
 def form_named(words: Words, rules: TextRules) -> Form | None:

@@ -202,6 +202,7 @@ class Dosage(msgspec.Struct, frozen=True, gc=False):
 class DispenseRequest(msgspec.Struct, frozen=True, gc=False):
     validityPeriod: Period | None = None
     numberOfRepeatsAllowed: Raw = NOTHING
+    quantity: Quantity | None = None
     expectedSupplyDuration: Quantity | None = None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from tests.facts.building import (
     order,
     patient,
     statement,
+    terminology,
 )
 
 D = Decimal
@@ -134,14 +136,59 @@ def test_a_dispense_is_a_sign_of_refill() -> None:
         (order("m", None, medicationCodeableConcept={"text": "ibuprofen 200 mg gel caps"}), ["ibuprofen"]),
         (order("m", None, medicationCodeableConcept={"text": "ibuprofen 400 mg tablets for ear ache"}), ["ibuprofen"]),
         (order("m", None, medicationCodeableConcept={"text": "ibuprofen 400 mg tablet (eye pain)"}), ["ibuprofen"]),
-        (order("m", None, medicationCodeableConcept={"text": "diclofenac tablet for vaginal use"}), []),
         (order("m", None, medicationCodeableConcept={"text": "diclofenac (gel)"}), []),
+        (order("m", None, medicationCodeableConcept={"text": "timolol drops for eye pressure"}), []),
+        (order("m", None, medicationCodeableConcept={"text": "timolol 0.5% for eye pressure"}), []),
+        (order("m", None, medicationCodeableConcept={"text": "spironolactone 5% scalp solution for hair loss"}), []),
+        (order("m", None, medicationCodeableConcept={"text": "ibuprofen gel for knee pain"}), []),
+        (order("m", None, medicationCodeableConcept={"text": "estradiol vaginal tablet for vaginal dryness"}), []),
         (order("m", None, medicationCodeableConcept={"text": "syringe 0.5 mL"}), []),
     ],
 )
 def test_local_routes(made: dict[str, Any], expected: list[str]) -> None:
     found = facts_of(made).medications
     assert [ids(one) for one in found] == ([expected] if expected else [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "spironolactone 50 mg tablet for scalp hair loss",
+        "spironolactone 50 mg for scalp hair loss",
+        "ibuprofen 600 mg for dental pain",
+        "ibuprofen 400 mg for the eyes",
+        "diclofenac tablet for vaginal use",
+        "diclofenac gel and tablets",
+        "diclofenac gel-filled capsule",
+    ],
+)
+def test_a_local_word_that_may_be_a_reason_leaves_a_drug_for_the_gates(text: str) -> None:
+    assert columns(order("m", None, medicationCodeableConcept={"text": text})) == SAFETY
+
+
+@pytest.mark.parametrize(
+    "text", ["ibuprofen 200 mg liqui-gels", "ibuprofen softgel", "naproxen sodium 220 mg liquid gel caps"]
+)
+def test_a_gel_that_is_swallowed_counts_in_full(text: str) -> None:
+    assert columns(order("m", None, medicationCodeableConcept={"text": text})) == BOTH
+
+
+def test_words_of_the_dosage_route() -> None:
+    for text, expected in (
+        ("by mouth for eye disease", SAFETY),
+        ("by mouth", BOTH),
+        ("for the eye", SAFETY),
+        ("eye drops", NEITHER),
+        ("in the ear", NEITHER),
+        ("oral or topical", SAFETY),
+    ):
+        assert columns(order("m", dosageInstruction=[{"route": {"text": text}}])) == expected, text
+
+
+def test_a_stated_local_route_against_a_tablet() -> None:
+    topical = [{"route": concept(SNOMED, "6064005")}]
+    tablet = {"text": "ibuprofen 400 mg tablet"}
+    assert columns(order("m", None, medicationCodeableConcept=tablet, dosageInstruction=topical)) == SAFETY
 
 
 @pytest.mark.parametrize("text", ["heparin syringe", "insulin pen needle"])
@@ -160,6 +207,59 @@ def test_a_device_word_leaves_a_drug_for_the_gates_alone(text: str) -> None:
 )
 def test_spellings_of_a_supply(supply: dict[str, Any]) -> None:
     assert columns(order("m", status="completed", dispenseRequest={"expectedSupplyDuration": supply})) == SAFETY
+
+
+DAILY = [{"timing": {"repeat": {"frequency": 1, "period": 1, "periodUnit": "d"}}}]
+
+
+def tablets(count: int, days: float, dose: Any = None, **more: Any) -> dict[str, Any]:
+    dosage = [{**DAILY[0], "doseAndRate": [{"doseQuantity": dose or {"value": 1, "unit": "tablet"}}]}]
+    return {
+        "status": "completed",
+        "authoredOn": days_ago(days),
+        "dosageInstruction": dosage,
+        "dispenseRequest": {"quantity": {"value": count, "unit": "tablet"}, **more},
+    }
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (tablets(90, 89), SAFETY),
+        (tablets(90, 91), NEITHER),
+        (tablets(30, 89, numberOfRepeatsAllowed=2), SAFETY),
+        (tablets(30, 91, numberOfRepeatsAllowed=2), NEITHER),
+        (tablets(90, 44, {"value": 2, "unit": "TAB"}), SAFETY),
+        (tablets(90, 46, {"value": 2, "unit": "TAB"}), NEITHER),
+        # the strength is not known, so neither is how long they last; validity answers where it is stated
+        (tablets(90, 200, {"value": 40, "unit": "mg"}), SAFETY),
+        (tablets(90, 200, {"value": 40, "unit": "mg"}, validityPeriod={"end": days_ago(20)}), NEITHER),
+        (tablets(90, 440, {"value": 40, "unit": "mg"}), SAFETY),
+        (tablets(90, 480, {"value": 40, "unit": "mg"}), NEITHER),
+        *(
+            ({"status": "completed", "authoredOn": days_ago(days), "dispenseRequest": request}, expected)
+            for days, expected in ((200, SAFETY), (480, NEITHER))
+            for request in (
+                {"quantity": {"value": 90, "unit": "tablet"}},
+                {"numberOfRepeatsAllowed": 3},
+                {"expectedSupplyDuration": {"value": 90, "unit": "sleeps"}},
+                {"expectedSupplyDuration": {"unit": "d"}},
+                {"expectedSupplyDuration": {"value": 1e9, "unit": "d"}},
+                {"validityPeriod": {"end": "soon"}},
+            )
+        ),
+        ({"status": "completed", "authoredOn": days_ago(200), "dispenseRequest": {}}, NEITHER),
+    ],
+)
+def test_a_supply_that_cannot_be_read_may_last_a_year_and_a_quarter(more: dict[str, Any], expected: Any) -> None:
+    assert columns(order("m", **more)) == expected
+
+
+def test_a_quantity_is_counted_by_the_strength_in_the_name() -> None:
+    named = {"text": "furosemide 40 mg tablet"}
+    for days, expected in ((44, SAFETY), (46, NEITHER)):
+        more = tablets(90, days, {"value": 80, "unit": "mg"})
+        assert columns(order("m", None, medicationCodeableConcept=named, **more)) == expected
 
 
 def test_a_supply_of_unknown_start_may_last() -> None:
@@ -309,6 +409,70 @@ def test_a_medication_that_cannot_be_identified(more: dict[str, Any]) -> None:
 def test_a_known_drug_of_no_interest_is_no_gap() -> None:
     facts = facts_of(order("m", None, medicationCodeableConcept=concept(RXNORM, "313782", text="Acetaminophen 325 MG")))
     assert (facts.medications, facts.gaps, facts.incomplete) == ((), (), frozenset())
+
+
+# words that are not known
+
+
+@pytest.mark.parametrize("text", ["KCl", "potassium", "potassium supplements", "potassium caps otc", "Potassium 99 mg"])
+def test_an_entry_that_is_nothing_but_a_short_name_is_that_product(text: str) -> None:
+    assert "potassium-product" in medication(facts_of(order("m", None, medicationCodeableConcept={"text": text}))).sets
+
+
+@pytest.mark.parametrize(
+    "text", ["losartan potassium", "penicillin V potassium 500 mg", "clavulanate potassium", "esomeprazole magnesium"]
+)
+def test_a_salt_is_no_supplement(text: str) -> None:
+    facts = facts_of(order("m", None, medicationCodeableConcept={"text": text}))
+    assert all({"potassium-product", "mg-product"}.isdisjoint(one.sets) for one in facts.medications)
+    assert facts.incomplete == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("enoxiparin 40", "enoxaparin"), ("furosemde", "furosemide"), ("napraxen bid", "naproxen")]
+)
+def test_a_letter_wrong_in_a_long_name_counts_for_the_gates(text: str, expected: str) -> None:
+    facts = facts_of(order("m", None, medicationCodeableConcept={"text": text}))
+    one = medication(facts)
+    assert (ids(one), one.contributor, one.safety, one.ingredients[0].matched_by) == ([expected], False, True, "text")
+    assert facts.gaps == ()
+
+
+def test_no_other_generic_name_passes_for_a_misspelling() -> None:
+    names, rules = terminology().text_names, terminology().text_rules
+    for word in (Path(__file__).parent / "generic-names.txt").read_text().split():
+        reading = names.read(word, rules)
+        assert reading.ingredients or not names.guessed(reading.words, rules), word
+
+
+def test_words_that_are_not_known_are_told_once_and_close_nothing() -> None:
+    unknown = [
+        order("a", None, medicationCodeableConcept={"text": "multivitamin"}),
+        order("b", None, medicationCodeableConcept=concept("urn:local", "7", text="blue pill")),
+        order("c", None, medicationReference={"display": "Zinc lozenges"}),
+        order("d", None, status="stopped", medicationCodeableConcept={"text": "fish oil"}),
+        order("e", None, medicationCodeableConcept={"text": "No known medications"}),
+        order("f", "999999999", medicationCodeableConcept=concept(RXNORM, "999999999", text="Something else")),
+        order("g", None, medicationCodeableConcept={"text": "syringe 1 mL"}),
+    ]
+    facts = facts_of(*unknown)
+    assert [(gap.kind, gap.what, gap.reference, gap.text) for gap in facts.gaps] == [
+        (
+            "not-understood",
+            "medications",
+            "MedicationRequest/a",
+            "A medicine given only as text was not recognized (2 more like it).",
+        )
+    ]
+    assert (facts.medications, facts.incomplete) == ((), frozenset())
+
+
+@pytest.mark.parametrize("text", ["potasicum 20", "Kaliumtabletten", "spironolac..", "triamteral", "KCl20"])
+def test_words_that_hold_a_part_of_a_name_that_matters_leave_the_list_incomplete(text: str) -> None:
+    facts = facts_of(order("m", None, medicationCodeableConcept={"text": text}))
+    assert facts.incomplete == {"medications"}
+    assert [gap.kind for gap in facts.gaps] == ["not-understood"]
+    assert text not in facts.gaps[0].text
 
 
 def test_r5_medication_concept() -> None:
