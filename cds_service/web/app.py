@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Flask
 
-from cds_service.web import body, discovery, errors, handout, headers, invocation, log, operations, preview
+from cds_service.web import body, discovery, errors, handout, headers, invocation, log, operations, preview, rules_pages
 from cds_service.web.config import WebConfig, config_from
 from cds_service.web.wiring import Wiring, wire
 
@@ -18,6 +18,7 @@ BLUEPRINTS = (
     invocation.blueprint,
     operations.blueprint,
     preview.blueprint,
+    rules_pages.blueprint,
 )
 
 

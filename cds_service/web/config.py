@@ -3,6 +3,7 @@
 | variable | default | meaning |
 |---|---|---|
 | LEGCRAMP_DEVELOPMENT | 0 | 1: any browser origin may call; never in production |
+| LEGCRAMP_PREVIEW | as LEGCRAMP_DEVELOPMENT | 1: the preview page is shown; 0: it is not |
 | LEGCRAMP_CORS_ORIGINS | none | comma-separated origins of browser-based clients, such as https://ehr.example.org |
 | LEGCRAMP_MAX_BODY_BYTES | 10485760 | larger request bodies get a 413 |
 | LEGCRAMP_MAX_RESOURCES | 20000 | requests with more resources get a 413 |
@@ -41,6 +42,8 @@ class WebConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: Settings = Settings()
     development: bool = False
+    preview: bool | None = None
+    """Whether the preview page is shown. Left out: where `development` is on."""
     cors_origins: frozenset[str] = frozenset()
     # A chart of 5,000 resources is 5 MB; double that leaves room, and eight threads full of it stay under 1 GB.
     max_body_bytes: int = 10 * 1024 * 1024
@@ -51,6 +54,10 @@ class WebConfig(msgspec.Struct, frozen=True, kw_only=True):
     """0: one for each core."""
     threads: int = 8
 
+    def __post_init__(self) -> None:
+        if self.preview is None:
+            msgspec.structs.force_setattr(self, "preview", self.development)
+
 
 def config_from(environ: Mapping[str, str] | None = None) -> WebConfig:
     """Reads the variables above. Raises `BadConfiguration`."""
@@ -59,7 +66,8 @@ def config_from(environ: Mapping[str, str] | None = None) -> WebConfig:
     rules = given.text("RULES", "")
     return WebConfig(
         settings=settings,
-        development=given.choice("DEVELOPMENT", "0", {"1", "0", "true", "false"}) in ("1", "true"),
+        development=given.switch("DEVELOPMENT") or False,
+        preview=given.switch("PREVIEW"),
         cors_origins=frozenset(
             given.url("CORS_ORIGINS", one) for one in given.text("CORS_ORIGINS", "").split(",") if one
         ),
@@ -106,6 +114,11 @@ class _Given:
         if text not in allowed:
             raise BadConfiguration(f"{PREFIX}{name}: must be one of {', '.join(sorted(allowed))}")
         return text
+
+    def switch(self, name: str) -> bool | None:
+        """None when it is not set."""
+        text = self.text(name, "")
+        return None if not text else self.choice(name, text, {"1", "0", "true", "false"}) in ("1", "true")
 
     def url(self, name: str, text: str) -> str:
         url = text.strip().rstrip("/")
