@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -18,7 +18,9 @@ from cds_service.facts.model import Ingredient
 from cds_service.facts.units import RulesFileError, read_yaml
 
 Form = Literal["solid", "liquid"]
-Words = tuple[str, ...]
+Words: TypeAlias = tuple[str, ...]
+Phrases: TypeAlias = dict[str, tuple[Words, ...]]
+"""Phrases by their first word."""
 
 _WORD = re.compile(r"[a-z0-9]+(?:\.[0-9]+)?%?")
 _SIGNS = ("/", "+", ",", ";", "&", "-")
@@ -61,13 +63,13 @@ class TextRules(msgspec.Struct, frozen=True):
     """Routes by which any drug reaches the whole body."""
     route_codes: dict[str, str] = {}
     """``system|CODE`` to its route."""
-    route_words: tuple[tuple[Words, str], ...] = ()
-    """Longest phrase first."""
+    route_words: dict[str, tuple[tuple[Words, str], ...]] = {}
+    """First word to the phrases that begin with it, and their routes."""
     counting: dict[str, CountingRoute] = {}
     """Set id to the local routes that count for it after all."""
-    solid: frozenset[Words] = frozenset()
-    liquid: frozenset[Words] = frozenset()
-    devices: frozenset[Words] = frozenset()
+    solid: Phrases = {}
+    liquid: Phrases = {}
+    devices: Phrases = {}
     salts: frozenset[str] = frozenset()
     companions: frozenset[str] = frozenset()
     """Words that may stand beside a bare mineral without making it a salt."""
@@ -122,7 +124,10 @@ def load_text_rules(folder: Path) -> TextRules:
                 for system, codes in data["codes"].items()
                 for code, route in codes.items()
             },
-            route_words=tuple(sorted(words.items(), key=lambda row: (-len(row[0]), row[0]))),
+            route_words={
+                first: tuple((phrase, words[phrase]) for phrase in phrases)
+                for first, phrases in _by_first_word(words).items()
+            },
             counting={
                 set_id: CountingRoute(
                     frozenset(rule["routes"]),
@@ -130,9 +135,9 @@ def load_text_rules(folder: Path) -> TextRules:
                 )
                 for set_id, rule in data["local_routes_that_count"].items()
             },
-            solid=solid,
-            liquid=liquid,
-            devices=_phrases(data["devices"]),
+            solid=_by_first_word(solid),
+            liquid=_by_first_word(liquid),
+            devices=_by_first_word(_phrases(data["devices"])),
             salts=frozenset(word for phrase in _phrases(data["salts"]) for word in phrase),
             companions=frozenset(word for phrase in _phrases(data["fillers"]) for word in phrase) | told,
             fragments=tuple(str(fragment) for fragment in data.get("fragments", ())),
@@ -210,7 +215,7 @@ class TextNames:
         words = tuple(match[0] for match in matches)
         told = _route_told(words, rules)
         route = told.route
-        device = any(_contains(told.left, phrase) for phrase in rules.devices) and not _has_amount(words)
+        device = _holds(told.left, rules.devices) and not _has_amount(words)
         form = form_named(words, rules)
         starts = [match.start() for match in matches]
         found, abbreviated = self._names_in(folded, words, starts, rules)
@@ -336,16 +341,25 @@ class _Told(msgspec.Struct, frozen=True):
 
 def _route_told(words: Words, rules: TextRules) -> _Told:
     """The route, longest phrases first; one that is not systemic outranks one that is. A reason is no route."""
+    known = rules.route_words
+    met = [
+        (-len(phrase), phrase, at, route)
+        for at, word in enumerate(words)
+        if word in known
+        for phrase, route in known[word]
+        if len(phrase) == 1 or words[at : at + len(phrase)] == phrase
+    ]
+    if not met:
+        return _Told(None, None, False, words)
     left = list(words)
     routes: set[str] = set()
     reasons: set[str] = set()
-    for phrase, route in rules.route_words:
-        if phrase[0] in left:
-            for at in range(len(left) - len(phrase) + 1):
-                if tuple(left[at : at + len(phrase)]) == phrase:
-                    local = route not in rules.systemic
-                    (reasons if local and _is_reason(words, at, at + len(phrase), rules) else routes).add(route)
-                    left[at : at + len(phrase)] = [""] * len(phrase)
+    for _, phrase, at, route in sorted(met):
+        end = at + len(phrase)
+        if tuple(left[at:end]) == phrase:
+            local = route not in rules.systemic
+            (reasons if local and _is_reason(words, at, end, rules) else routes).add(route)
+            left[at:end] = [""] * len(phrase)
     if reasons and any(word in rules.local_clues or word.endswith("%") for word in words):
         routes |= reasons
     systemic = min(routes & rules.systemic, default=None)
@@ -365,8 +379,7 @@ def _is_reason(words: Words, at: int, end: int, rules: TextRules) -> bool:
 
 def form_named(words: Words, rules: TextRules) -> Form | None:
     """Whether form words tell a solid or a liquid; None when they tell neither, or both."""
-    solid = any(_contains(words, phrase) for phrase in rules.solid)
-    liquid = any(_contains(words, phrase) for phrase in rules.liquid)
+    solid, liquid = _holds(words, rules.solid), _holds(words, rules.liquid)
     return None if solid == liquid else "solid" if solid else "liquid"
 
 
@@ -400,6 +413,23 @@ def _is_split(folded: str, words: Words, starts: list[int], at: int) -> bool:
     before = words[at - 1]
     gap = folded[starts[at - 1] + len(before) : starts[at]]
     return before in _JOINTS or words[at] in _JOINTS or any(sign in gap for sign in _SIGNS)
+
+
+def _by_first_word(phrases: Iterable[Words]) -> Phrases:
+    found: dict[str, list[Words]] = {}
+    for phrase in sorted(phrases):
+        found.setdefault(phrase[0], []).append(phrase)
+    return {first: tuple(ones) for first, ones in found.items()}
+
+
+def _holds(words: Words, phrases: Phrases) -> bool:
+    """Whether any of the phrases stands in the words."""
+    return any(
+        words[at : at + len(phrase)] == phrase
+        for at, word in enumerate(words)
+        if word in phrases
+        for phrase in phrases[word]
+    )
 
 
 def _contains(words: Words, phrase: Words) -> bool:
