@@ -57,6 +57,7 @@ class DetailWriter:
             _list("Also found", [self._line(finding) for finding in unscored]),
             self._facts([summary, *(c.finding for c in tier.contributors), *unscored]),
             _list("Consider", map(escape, offered.advice)),
+            self._about_medicines([*(c.finding for c in tier.contributors), *folded]),
             self._withheld(offered),
             self._not_assessed(tier),
             self._missing([summary, *folded]),
@@ -101,12 +102,22 @@ class DetailWriter:
 
     def _others(self, others: list[Finding]) -> str:
         names = [contributor_name(finding, self.context, self.names) for finding in others]
-        return _paragraph("Other contributors on record", [f"{escape(join(names))}."] if names else [])
+        if not names:
+            return ""
+        caution = self.knowledge.output["contributor_note"] if _name_medicines(others) else ""
+        return _paragraph("Other contributors on record", [f"{escape(join(names))}.", escape(caution)])
+
+    def _about_medicines(self, findings: list[Finding]) -> str:
+        """No medicine is named as a contributor without a word against stopping it (HZ-47)."""
+        caution = self.knowledge.output["contributor_note"] if _name_medicines(findings) else ""
+        return _paragraph("Medicines", [escape(caution)])
 
     def _not_assessed(self, tier: TierResult) -> str:
         if not tier.not_assessed:
             return ""
-        return _paragraph("Not assessed", [f"{escape(join(list(tier.not_assessed)))} (no usable result)."])
+        return _paragraph(
+            "Not assessed", [f"{escape(join([in_sentence(name) for name in tier.not_assessed]))} (no usable result)."]
+        )
 
     def _missing(self, findings: list[Finding]) -> str:
         missing = set(self.context.facts.not_supplied)
@@ -128,9 +139,14 @@ class DetailWriter:
     def _footer(self, findings: list[Finding], critical: bool) -> str:
         rules = ", ".join(f"{f.rule.number} {f.rule.id} {f.rule.version}" for f in findings)
         told = f"Rules: {rules}. Knowledge version {self.knowledge.version}, {self.knowledge.status}."
+        told = f"{told} {escape(self.knowledge.output['not_automatic'])}"
         if critical:
             return f"This card is a {self.knowledge.output['supplement_note']}.\n\n{told}"
         return told
+
+
+def _name_medicines(findings: Iterable[Finding]) -> bool:
+    return any(finding.rule.group == "medicines" for finding in findings)
 
 
 @functools.lru_cache(maxsize=512)

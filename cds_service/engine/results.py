@@ -8,7 +8,7 @@ first. Source: sections 0.5 and P1 of the clinical knowledge.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -17,6 +17,8 @@ from cds_service.facts.model import Measurement
 
 Question = Callable[[Measurement], Verdict]
 Answer = tuple[Verdict, Measurement | None]
+Worst = Callable[[Sequence[Measurement]], Measurement]
+"""Of several results of one analyte the one that a warning should be about."""
 
 
 def read_surely(
@@ -24,11 +26,11 @@ def read_surely(
     question: Question,
     since: datetime | None,
     preliminary_counts: bool,
-    worst: Callable[..., Measurement] = min,
+    worst: Worst,
 ) -> Answer:
     """The verdict of the results in force, and the result that gave it.
 
-    Among results of one instant any yes is a yes, and the `worst` of them (`min` or `max`) is the one that is shown.
+    Among results of one instant any yes is a yes, and the `worst` of them is the one that is shown.
     """
     spanning: Measurement | None = None
     for position, result in enumerate(results):
@@ -53,11 +55,19 @@ def read_surely(
     return (NO, None) if spanning is None else (UNKNOWN, spanning)
 
 
-def _of_one_instant(
-    results: Sequence[Measurement], question: Question, first: Answer, worst: Callable[..., Measurement]
-) -> Answer:
+def _of_one_instant(results: Sequence[Measurement], question: Question, first: Answer, worst: Worst) -> Answer:
     same = [result for result in usable(results) if result.at == results[0].at and question(result) == YES]
-    return (YES, worst(same, key=lambda result: result.low or Decimal(0))) if same else first
+    return (YES, worst(same)) if same else first
+
+
+def worst_first(highest: bool, to_si: Mapping[str, Decimal]) -> Worst:
+    """Picks the highest or the lowest of several results, whatever units they were reported in."""
+
+    def worst(results: Sequence[Measurement]) -> Measurement:
+        pick = max if highest else min
+        return pick(results, key=lambda result: (result.low or Decimal(0)) * to_si.get(result.family, Decimal(1)))
+
+    return worst
 
 
 def read_cautiously(results: Iterable[Measurement], question: Question, since: datetime | None) -> Answer:

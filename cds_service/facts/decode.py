@@ -353,7 +353,7 @@ class _Build:
                 self._gap(
                     "unknown-unit" if problem == "unknown-unit" else "unusable-result",
                     analyte,
-                    f"A {name} result {words} and was not used{others}.",
+                    f"{name}: one result {words} and was not used{others}.",
                     ones[0].reference,
                 )
 

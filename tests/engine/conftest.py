@@ -19,6 +19,7 @@ BASE = {
     "override-reasons.yaml": "{system: 'https://example.org/reasons', reasons: {OR-managed: already being managed}}",
     "output.yaml": (
         "{cards: {full_warnings_at_most: 3, quiet_warnings_at_most: 3}, symptoms: symptoms, supplement_note: s,"
+        " contributor_note: c, not_automatic: n,"
         " source_label: Test, topic_system: 'https://example.org/topics'}"
     ),
     "facts/symptoms.yaml": "{fact: symptoms, condition: {in: cramps}}",

@@ -35,6 +35,9 @@ def potassium(shown: str | None, days_ago: float = 5, **changes: Any) -> Measure
     return Measurement(**(fields | changes))
 
 
+LOWEST = series.worst_first(highest=False, to_si={"mmol/L": Decimal(1), "mg/dL": Decimal("0.2558")})
+
+
 def below(limit: str) -> series.Question:
     return lambda result: COMPARISONS["below"](result, Decimal(limit))
 
@@ -69,7 +72,7 @@ def test_the_other_comparisons_agree_at_their_limit(word: str, value: str, verdi
 
 def surely(*results: Measurement, limit: str = "3.5", days: int | None = 90, preliminary: bool = False) -> int:
     since = None if days is None else NOW - timedelta(days=days)
-    return series.read_surely(results, below(limit), since, preliminary)[0]
+    return series.read_surely(results, below(limit), since, preliminary, LOWEST)[0]
 
 
 def test_the_newest_usable_result_decides() -> None:
@@ -108,10 +111,16 @@ def test_a_partial_date_that_may_lie_outside_the_window_is_unknown() -> None:
 @pytest.mark.parametrize("order", [1, -1])
 def test_among_results_of_one_instant_the_worst_is_in_force(order: int) -> None:
     same = [potassium("3.2", 5, reference="Observation/a"), potassium("2.4", 5, reference="Observation/b")][::order]
-    verdict, result = series.read_surely(same, below("3.5"), None, False, min)
+    verdict, result = series.read_surely(same, below("3.5"), None, False, LOWEST)
     assert (verdict, result and result.low) == (YES, Decimal("2.4"))
     split = [potassium("3.6", 5, reference="Observation/a"), potassium("3.4", 5, reference="Observation/b")][::order]
-    assert series.read_surely(split, below("3.5"), None, False, min)[0] == YES
+    assert series.read_surely(split, below("3.5"), None, False, LOWEST)[0] == YES
+
+
+def test_the_worst_is_told_across_units() -> None:
+    pair = [potassium("3.2", 5, reference="Observation/a"), potassium("9.0", 5, family="mg/dL")]
+    chosen = series.read_surely(pair, lambda _: YES, None, False, LOWEST)[1]
+    assert chosen is pair[1], "9.0 mg/dL is 2.3 mmol/L"
 
 
 def cautiously(*results: Measurement, limit: str = "3.5", days: int | None = None) -> int:

@@ -30,7 +30,8 @@ def _observation(compiler: Compiler, node: Any, path: Path_, reading: Reading, o
     name = outer.get("as", "")
     cautious = reading == "cautiously"
     worst_of, any_of = node.get("worse_of", 0), node.get("any_of", 0)
-    worst = max if any(word in node for word in ("above", "at_least")) else min
+    is_high = any(word in node for word in ("above", "at_least", "times_upper_limit"))
+    worst = series.worst_first(is_high, compiler.vocabulary.to_si.get(analyte, {}))
 
     def answer(context: Context) -> Verdict:
         found = context.results.get(analyte)
@@ -44,7 +45,7 @@ def _observation(compiler: Compiler, node: Any, path: Path_, reading: Reading, o
             found = tuple(result for result in found if not result.hemolyzed)
         if worst_of:
             newest = series.usable(found)[:worst_of]
-            found = (worst(newest, key=lambda result: result.low or Decimal(0)),) if newest else ()
+            found = (worst(newest),) if newest else ()
         if any_of:
             verdict, result = _any_of(series.usable(found)[:any_of], question)
         elif cautious:
