@@ -149,6 +149,8 @@ class OfferResolver:
         if not any(known.treatment == withheld.treatment for known in offered.withheld):
             offered.withheld.append(withheld)
         for offer in decision.offers:
+            if decision.unknown and offer.kind == "order" and self.knowledge.orders[offer.of]["kind"] == "urgent":
+                continue  # what merely cannot be excluded sends nobody to an emergency department
             self.context.bound.update(decision.bound)
             self._resolve(offer, finding, offered, treatments_allowed=False)
 
