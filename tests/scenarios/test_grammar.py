@@ -112,7 +112,7 @@ def test_ages_count_in_years_and_days() -> None:
 
 WRONG = {
     "an unknown key": ("  - {name: a, expect: {cards: none}, ona: [x]}", "the key 'ona' is not known here"),
-    "an unknown drug": ("  - {name: a, expect: {cards: none}, on: [hydrochlorthiazid]}", "'hydrochlorthiazid'"),
+    "an unknown drug": ("  - {name: a, expect: {cards: none}, on: [nonsensamide]}", "'nonsensamide'"),
     "an unknown analyte": ("  - {name: a, expect: {cards: none}, results: [kalium 3 mmol/L]}", "kalium"),
     "no unit": ("  - {name: a, expect: {cards: none}, results: [magnesium 1.7 today]}", "give magnesium a unit"),
     "a strange date": ("  - {name: a, expect: {cards: none}, conditions: [I10 lately]}", "I10 lately"),
