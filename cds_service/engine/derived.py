@@ -15,7 +15,7 @@ from decimal import Decimal
 import msgspec
 
 from cds_service.engine.context import Context
-from cds_service.engine.results import instant
+from cds_service.engine.results import instant, usable
 from cds_service.facts.equations import albumin_corrected_calcium, ckd_epi_2021
 from cds_service.facts.model import Measurement
 
@@ -30,11 +30,15 @@ class DerivedMeasurement(msgspec.Struct, frozen=True):
     sources: tuple[str, ...]
     apart: timedelta = timedelta(days=1)
     """A computed value counts only when no reported one lies this close to it."""
+    within: timedelta = timedelta(days=1095)
+    """Older sources are left out: no rule looks further back."""
 
 
 def complete(context: Context, derived: DerivedMeasurement) -> None:
     """Replace the series of the derived measurement in `context.results` by the completed one."""
     first, *rest = (context.results.get(source, ()) for source in derived.sources)
+    since = context.now - derived.within
+    first = tuple(result for result in first if result.at is None or result.at >= since)
     if not first:
         return
     reported = context.results.get(derived.measurement, ())
@@ -122,12 +126,14 @@ def _lowest_rate(creatinine: Decimal | None, family: str, age: int, sexes: Itera
 def _corrected_calcium(
     context: Context, analyte: str, totals: Sequence[Measurement], albumins: Sequence[Measurement]
 ) -> list[Measurement]:
+    usable_albumins = usable(albumins)[::-1]
+    instants = [instant(albumin) for albumin in usable_albumins]
     computed: list[Measurement] = []
     for total in totals:
         if total.problem is not None or total.at is None:
             computed.append(_unreadable(total, analyte))
             continue
-        albumin = _nearest(albumins, total.at, timedelta(days=7))
+        albumin = _nearest(usable_albumins, instants, total.at)
         if albumin is None or albumin.low is None or albumin.low != albumin.high or total.low is None:
             continue
         corrected = albumin_corrected_calcium(total.low, total.family, albumin.low, albumin.family)
@@ -141,9 +147,18 @@ def _corrected_calcium(
     return computed
 
 
-def _nearest(results: Iterable[Measurement], at: datetime, within: timedelta) -> Measurement | None:
-    near = [r for r in results if r.usable and not r.preliminary and r.at is not None and abs(r.at - at) <= within]
-    return min(near, key=lambda r: (abs(r.at - at), r.reference), default=None)  # type: ignore[operator]
+_ALBUMIN_WITHIN = timedelta(days=7)
+"""How far an albumin may lie from the calcium it corrects (R05)."""
+
+
+def _nearest(oldest_first: Sequence[Measurement], instants: list[datetime], at: datetime) -> Measurement | None:
+    """The result nearest in time, of those near enough; `instants` are theirs."""
+    first, last = (
+        bisect.bisect_left(instants, at - _ALBUMIN_WITHIN),
+        bisect.bisect_right(instants, at + _ALBUMIN_WITHIN),
+    )
+    near = oldest_first[first:last]
+    return min(near, key=lambda result: (abs(instant(result) - at), result.reference), default=None)
 
 
 EQUATIONS: dict[str, Equation] = {"ckd-epi-2021": _egfr, "albumin-corrected-calcium": _corrected_calcium}

@@ -215,6 +215,7 @@ class _Loading:
             equation=data["equation"],
             sources=tuple(data["from"]),
             apart=parse_duration(data.get("unless_reported_within", "1 day")),
+            within=parse_duration(data.get("within", "1095 days")),
         )
         self.knowledge.derived = (*self.knowledge.derived, derived)
 

@@ -103,6 +103,11 @@ def usable(results: Iterable[Measurement]) -> list[Measurement]:
     return [r for r in results if r.problem is None and r.at is not None and not r.preliminary]
 
 
+def newest_usable(results: Iterable[Measurement]) -> Measurement | None:
+    """The newest usable final result."""
+    return next((r for r in results if r.problem is None and r.at is not None and not r.preliminary), None)
+
+
 def exact(result: Measurement) -> bool:
     return result.low is not None and result.low == result.high
 

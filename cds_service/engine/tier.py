@@ -11,7 +11,7 @@ import msgspec
 from cds_service.engine.context import Context
 from cds_service.engine.criteria import Compiler, Vocabulary
 from cds_service.engine.model import Contributor, Finding, Test, TierResult
-from cds_service.engine.results import usable
+from cds_service.engine.results import newest_usable
 from cds_service.engine.source import Document, Path_
 from cds_service.engine.verdicts import YES
 
@@ -83,7 +83,9 @@ class Tier(msgspec.Struct, frozen=True):
             level=level,
             points=points,
             contributors=tuple(contributors),
-            not_assessed=tuple(names[a] for a in self.not_assessed if not usable(context.results.get(a, ()))),
+            not_assessed=tuple(
+                names[a] for a in self.not_assessed if newest_usable(context.results.get(a, ())) is None
+            ),
         )
 
     def _counted(self, context: Context, findings: Iterable[Finding]) -> Iterable[tuple[Finding, int]]:

@@ -129,11 +129,15 @@ def _no_result(compiler: Compiler, node: Any, path: Path_, reading: Reading, out
             since = max(filter(None, (since, series.instant(other[0]) if other else None)), default=None)
         latest: Measurement | None = None
         for analyte in analytes:
-            for result in series.usable(context.results.get(analyte, ())):
-                taken = result.at_earliest or result.at
-                if since is None or (taken is not None and taken >= since):
+            for result in context.results.get(analyte, ()):
+                if result.problem is not None or result.at is None or result.preliminary:
+                    continue
+                if since is None or (result.at_earliest or result.at) >= since:
                     return NO
-                latest = result if latest is None or (taken and latest.at and taken > latest.at) else latest
+                if latest is None or result.at > series.instant(latest):
+                    latest = result
+                if result.at < since:
+                    break  # newest first: what follows is older still
         if unless_supplied(context, "observations"):
             return UNKNOWN
         if name and name not in context.bound:
