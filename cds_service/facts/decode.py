@@ -12,7 +12,7 @@ import msgspec
 
 from cds_service.facts import wire
 from cds_service.facts.conditions import ACTIVE, OVER, VOID, condition_state, status_code, time_of
-from cds_service.facts.gathered import Gathered
+from cds_service.facts.gathered import Gathered, selections_name_a_draft, type_and_id
 from cds_service.facts.identity import Deliveries, Finder, Ownership, reference_of
 from cds_service.facts.instants import Dates
 from cds_service.facts.medications import MedicationReader, is_over
@@ -168,10 +168,14 @@ class _Build:
     def _drafts(self, gathered: Gathered) -> None:
         """Draft orders first: one that is delivered in the prefetch as well counts as the draft it is."""
         selections = gathered.selections
+        if not selections_name_a_draft(gathered):
+            selections = None
+            text = "No selection names one of the draft orders; all of them were assessed."
+            self._gap("not-understood", "medications", text, None)
         for resource in gathered.drafts:
             if type(resource) is wire.MedicationRequest:
                 reference = reference_of("MedicationRequest", resource)
-                if is_over(resource) or not self.is_own(resource.subject, "medications") or reference in self.drafts:
+                if is_over(resource) or not self._is_own_draft(resource.subject) or reference in self.drafts:
                     continue
                 self.drafts.add(reference)
                 selected = selections is None or reference in selections or (resource.id or "") in selections
@@ -183,6 +187,11 @@ class _Build:
                     self._order(resource, reference, draft=True)
             elif type(resource) is wire.Unread:
                 self._unread(resource)
+
+    def _is_own_draft(self, subject: wire.Reference | None) -> bool:
+        """Drafts come in the context of one patient: only a reference that names another one excludes."""
+        reference = subject.reference if subject is not None else None
+        return reference is None or type_and_id(reference) is None or self.is_own(subject, "medications")
 
     def _medication(self, resource: wire.MedicationRequest | wire.MedicationStatement) -> None:
         if is_over(resource) or not self.is_own(resource.subject, "medications"):

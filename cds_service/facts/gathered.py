@@ -9,7 +9,7 @@ import msgspec
 
 from cds_service.facts.model import DataGap, ResourceKind
 from cds_service.facts.reading import HookRequest
-from cds_service.facts.wire import Bundle, Patient, Resource
+from cds_service.facts.wire import Bundle, MedicationRequest, Patient, Resource
 
 _REFERENCE = re.compile(r"(?:^|/)([A-Z][A-Za-z]+)/([A-Za-z0-9.\-]+)(?:/_history/[^/]*)?$")
 
@@ -80,6 +80,18 @@ def open_bundles(resources: Iterable[Resource | None], by_url: dict[str, Resourc
                 yield inner
             else:
                 waiting.pop()
+
+
+def selections_name_a_draft(gathered: Gathered) -> bool:
+    """Whether the selections can be used: none, other kinds of orders, or medication orders of which one is a draft.
+
+    A client that forms its references otherwise would else get silence, which looks like health.
+    """
+    selections = gathered.selections
+    if not selections or any("/" in one and not one.startswith("MedicationRequest/") for one in selections):
+        return True
+    ids = {one.id for one in gathered.drafts if type(one) is MedicationRequest}
+    return any(one.rpartition("/")[2] in ids for one in selections)
 
 
 def gathered_from_bundle(

@@ -7,6 +7,7 @@ Source of the reading rules: section 0 of the clinical knowledge.
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal
@@ -19,6 +20,8 @@ ResourceKind = Literal[
 """The kinds of data a request may supply, named as rules name them in `not_supplied`."""
 
 NO_SETS: frozenset[str] = frozenset()
+
+_REFERENCE = re.compile(r"[A-Za-z]+/[A-Za-z0-9.\-]+")
 
 
 class DataGap(msgspec.Struct, frozen=True, gc=False):
@@ -106,8 +109,8 @@ class Medication(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def has_id(self) -> bool:
-        """Whether the resource had an id of its own; `reference` of one without bears a mark no FHIR id may hold."""
-        return "~" not in self.reference
+        """Whether a delete action may name it: the resource had an id, and one that FHIR allows."""
+        return _REFERENCE.fullmatch(self.reference) is not None
 
 
 class Condition(msgspec.Struct, frozen=True, gc=False):

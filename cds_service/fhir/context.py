@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from cds_service.facts.gathered import bare_id, type_and_id
 from cds_service.facts.reading import Context, HookRequest, MalformedRequest
-from cds_service.facts.wire import OperationOutcome, Unread
+from cds_service.facts.wire import Bundle, OperationOutcome, Unread
 
 HOOK_VERSION = "1.0"
 """The published version of all three hooks."""
@@ -64,9 +64,14 @@ def _check_context(request: HookRequest, context: Context, hook: str) -> None:
         raise MalformedRequest("context.userId", f"must be {_SHAPES['userId']}")
     if "draftOrders" in HOOKS[hook] and type(context.draftOrders) in (OperationOutcome, Unread):
         raise MalformedRequest("context.draftOrders", f"must be {_SHAPES['draftOrders']}")
+    orders = context.draftOrders
+    if isinstance(orders, Bundle) and orders.entry and all(entry.resource is None for entry in orders.entry):
+        raise MalformedRequest(
+            "context.draftOrders.entry[0].resource", "is missing; send each draft order as a resource"
+        )
     if "selections" in HOOKS[hook]:
         for at, selection in enumerate(context.selections or ()):
-            if type_and_id(selection) is None:
+            if type_and_id(selection) is None and not _ID.fullmatch(selection):
                 raise MalformedRequest(f"context.selections[{at}]", "must be Type/id of one of the draft orders")
 
 
