@@ -274,7 +274,7 @@ def test_refusals_never_echo_the_request() -> None:
         hook_request(context={"userId": f"{secret} x", "patientId": "1"}),
         hook_request(context={"userId": "P/1", "patientId": f"{secret}/.."}),
         hook_request(prefetch={secret: {"resourceType": secret}}),
-        hook_request("order-select", context=context(selections=[secret])),
+        hook_request("order-select", context=context(selections=[f"{secret} x"])),
     ]
     for request in requests:
         hook = "order-select" if isinstance(request, dict) and request["hook"] == "order-select" else "patient-view"
