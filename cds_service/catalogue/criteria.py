@@ -264,6 +264,8 @@ class Sayer:
         if "since" in told:
             since = told["since"]
             parts += [" since ", *self.sets(since["in"]), f" that was noted in the last {since['within']}"]
+        if "not_older_than" in told:
+            parts += [" that is not older than the newest ", self.analyte(told["not_older_than"])]
         return parts
 
     def doubtful(self, told: Node) -> list[Part]:

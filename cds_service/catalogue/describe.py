@@ -259,6 +259,10 @@ class Describer:
             text = f"{self._order(node['order'])} {text}".strip()
         elif name == "recheck" and gate.monitoring:
             text = f"{self._order(gate.monitoring)} {text}"
+        if "earliest" in node:
+            latest = node.get("latest", node["earliest"])
+            due = node["earliest"] if latest == node["earliest"] else f"{node['earliest']} to {latest}"
+            text += f" (due after {due})"
         return ThenView(self.sayer.say(node["if"]) if "if" in node else None, text, _keys(node))
 
     # -- what criteria refer to

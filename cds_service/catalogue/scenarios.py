@@ -37,13 +37,13 @@ def _case(told: Mapping[str, Any]) -> list[str]:
         words.append(f"on {told['today']}")
     if "patient" in told:
         words.append("patient: " + _pairs(told["patient"]))
-    if told.get("default"):
-        words.append("fresh normal results, unless said here")
     if told.get("symptoms"):
         words.append("leg cramps on record")
     for key, heading in _LISTS.items():
         if key in told:
             words.append(f"{heading}: {'; '.join(_item(one) for one in told[key])}")
+    if told.get("default"):
+        words.append("all other results fresh and normal")
     if "settings" in told:
         words.append("settings: " + _pairs(told["settings"]))
     if "note" in told:

@@ -50,9 +50,10 @@ class Tables:
         )
 
     @functools.cached_property
-    def treatments(self) -> tuple[str, ...]:
-        """The columns of the sweep."""
-        return tuple(dict.fromkeys(one for row in self.sweep for one in row.forbid))
+    def treatments(self) -> dict[str, str]:
+        """The columns of the sweep, each with the title of its gate."""
+        titles = {gate.treats: gate.title for gate in self.knowledge.gates.values()}
+        return {one: titles.get(one, one.replace("-", " ")) for row in self.sweep for one in row.forbid}
 
     @functools.cached_property
     def patient_gates(self) -> tuple[PatientGateView, ...]:

@@ -25,6 +25,7 @@ SYSTEMS = {
     ICD10: "ICD-10",
     NDC: "NDC",
     ATC: "ATC",
+    "http://id.who.int/icd/release/11/mms": "ICD-11",
 }
 _REMEMBERED = 1024
 

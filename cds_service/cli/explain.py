@@ -1,64 +1,57 @@
-"""A rule in words: its trigger, bands, exceptions, offers with their gates, and evidence."""
+"""A rule in the terminal: the description that the catalogue's pages show, line by line."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from rich.padding import Padding
 from rich.text import Text
 
-from cds_service.engine.model import Gate, Rule
+from cds_service.catalogue import Catalogue, plain
+from cds_service.catalogue.model import BandView, GateView, OfferView, Override, RuleView, Said, SetView
+from cds_service.engine.model import Rule
 from cds_service.ruleset import Ruleset
-
-_GROUPS = {"all": "all of:", "any": "any of:", "not": "not:"}
-_COMPARISONS = {"below": "below", "at_most": "at most", "at_least": "at least", "above": "above"}
-_ASIDE = ("as", "because", "cites")
 
 Line = Text | Padding
 
 
 def explain(rule: Rule, ruleset: Ruleset) -> Iterator[Line]:
     """The rule line by line."""
-    titles = _names(ruleset)
-    data = rule.data
-    yield Text(f"{rule.number}  {rule.title}", style="bold")
-    yield Text(f"{rule.id} {rule.version}, {rule.status}; on {', '.join(sorted(rule.hooks))}; {rule.file}", style="dim")
-    yield from _part("Fires when", _criterion(data["when"], titles, 1))
-    if "unless" in data:
-        yield from _part("Unless", (line for one in data["unless"] for line in _unless(one, titles)))
-    yield from _part("Shown as", _bands(rule, titles))
-    if rule.window is not None:
-        tests = ", tests only" if rule.window.tests_only else ""
-        yield from _part("Age", [_line(f"full strength for {data['window']['full']}, then one level lower{tests}", 1)])
-    if rule.card.why:
-        yield from _part("Why", [_line(rule.card.why, 1)])
-    offers = list(data.get("suggestions", ()))
-    yield from _part("Offers", (line for one in offers for line in _offer(one, titles)))
-    for one in offers:
-        if "gate" in one:
-            yield from _part(f"Gate {one['gate']}", _gate(ruleset.knowledge.gates[one["gate"]], ruleset, titles))
-    if rule.card.follow_up:
-        yield from _part("Follow-up", [_line(rule.card.follow_up, 1)])
-    if rule.card.red_flags:
-        yield from _part("Red flags", [_line(rule.card.red_flags, 1)])
-    reasons = ruleset.knowledge.override_reasons
-    yield from _part("May be dismissed as", [_line(reasons.get(code, code), 1) for code in rule.override_reasons])
-    yield from _part("Evidence", _evidence(rule, ruleset))
-    yield from _part("Own scenarios", [_line(str(one["name"]), 1) for one in data.get("scenarios", ())])
+    view = _catalogue(ruleset).rule(rule.id)
+    assert view is not None  # it is a rule of this ruleset
+    yield Text(f"{view.number}  {view.title}", style="bold")
+    yield Text(f"{view.id} {view.version}, {view.status}; on {', '.join(view.hooks)}; {view.file}", style="dim")
+    yield from _part("Fires when", _said(view.when, 1))
+    yield from _part("Unless", (line for one in view.unless for line in _said(one, 1)))
+    yield from _part("Shown as", (line for band in view.bands for line in _band(band)))
+    yield from _part("Age", [_line(view.window, 1)] if view.window else [])
+    yield from _part("Without recorded cramps", _quiet(view))
+    for heading, words in (("Why", view.why), ("Note", view.note)):
+        yield from _part(heading, [_line(plain(words), 1)] if words else [])
+    yield from _part("Offers", (line for one in view.offers for line in _offer(one, 1)))
+    for gate in view.gates:
+        yield from _part(f"Gate {gate.id}", _gate(gate))
+    for heading, words in (("Follow-up", view.follow_up), ("Red flags", view.red_flags)):
+        yield from _part(heading, [_line(plain(words), 1)] if words else [])
+    yield from _part("May be dismissed as", (_line(_reason(one), 1) for one in view.overrides))
+    yield from _part("Evidence", (_line(f"{e.claim} ({e.strength}; {e.source.citation})", 1) for e in view.evidence))
+    yield from _part("Facts used", (line for fact in view.uses.facts for line in _fact(fact.title, fact.said)))
+    yield from _part("Results used", (_line(f"{one.name}: {_counts(one.accepted)}", 1) for one in view.uses.results))
+    yield from _part("Value sets used", (_line(f"{one.id}: {_counts(one)}", 1) for one in view.uses.value_sets))
+    yield from _part("Own scenarios", (_line(f"{s.name}: {', '.join(s.expected)}", 1) for s in view.scenarios))
 
 
-def _names(ruleset: Ruleset) -> dict[str, str]:
-    """What value sets, analytes and derived facts are called. An analyte outranks the list of its codes."""
-    facts = {
-        f"fact {data['fact']}": f"{data['fact']} ({data['title']})" if "title" in data else str(data["fact"])
-        for name, data in ruleset.knowledge.sources.items()
-        if name.startswith("facts/") and "fact" in data
-    }
-    return {**ruleset.terminology.titles, **ruleset.analyte_names, **facts}
+_made: list[Catalogue] = []
+"""The latest one: whoever explains all rules of a ruleset counts the codes of its value sets once."""
 
 
-def _part(heading: str, lines: Any) -> Iterator[Line]:
+def _catalogue(ruleset: Ruleset) -> Catalogue:
+    if not _made or _made[0].ruleset is not ruleset:
+        _made[:] = [Catalogue(ruleset)]
+    return _made[0]
+
+
+def _part(heading: str, lines: Iterable[Line]) -> Iterator[Line]:
     shown = list(lines)
     if shown:
         yield Text(f"\n{heading}", style="bold")
@@ -69,104 +62,69 @@ def _line(text: str, depth: int) -> Line:
     return Padding(Text(text), (0, 0, 0, 2 * depth))
 
 
-def _criterion(node: Any, titles: dict[str, str], depth: int) -> Iterator[Line]:
-    aside = _aside(node)
-    for key, heading in _GROUPS.items():
-        if key in node:
-            yield _line(heading + aside, depth)
-            for one in node[key] if isinstance(node[key], list) else [node[key]]:
-                yield from _criterion(one, titles, depth + 1)
-            return
-    if "at_least" in node and isinstance(node["at_least"], dict):
-        yield _line(f"at least {node['at_least']['count']} of:{aside}", depth)
-        for one in node["at_least"]["of"]:
-            yield from _criterion(one, titles, depth + 1)
-        return
-    name, told = next((key, value) for key, value in node.items() if key not in _ASIDE)
-    yield _line(_simple(name, told, titles) + aside, depth)
+def _said(said: Said, depth: int) -> Iterator[Line]:
+    because = f" (because: {said.because})" if said.because else ""
+    yield _line(f"{said.text}{':' if said.parts else ''}{because}", depth)
+    for part in said.parts:
+        yield from _said(part, depth + 1)
 
 
-def _aside(node: dict[str, Any]) -> str:
-    told = []
-    if node.get("reads") == "cautious":
-        told.append("possible ones count")
-    if node.get("when_not_supplied") == "no":
-        told.append("no if not supplied")
-    if "because" in node:
-        told.append(str(node["because"]))
-    return f" ({'; '.join(told)})" if told else ""
+def _fact(title: str, said: Said) -> Iterator[Line]:
+    yield _line(f"{title}:", 1)
+    yield from _said(said, 2)
 
 
-def _simple(name: str, told: Any, titles: dict[str, str]) -> str:
-    """One criterion in words: its kind, what it is about, and its particulars as they are written."""
-    if name == "fact":
-        return f"fact {titles.get(f'fact {told}', told)}"
-    if not isinstance(told, dict):
-        return f"{name.replace('_', ' ')} {_titled(told, titles)}"
-    about = _titled(told.get("in", ""), titles)
-    rest = [
-        f"{_COMPARISONS.get(key, key.replace('_', ' '))} {_titled(value, titles)}"
-        for key, value in told.items()
-        if key not in ("in", "of")
-    ]
-    head = f"{name.replace('_', ' ')}: {about}" if about else f"{name.replace('_', ' ')}:"
-    return ", ".join([head, *rest]) if about else f"{head} {', '.join(rest)}"
+def _band(band: BandView) -> Iterator[Line]:
+    points = f", {band.points} point{'s' if band.points != 1 else ''}" if band.points else ""
+    yield _line(f"{band.indicator}{points}: {band.id}", 1)
+    if band.when is not None:
+        yield from _said(band.when, 2)
+    for words in (band.summary, band.note):
+        if words:
+            yield _line(f"“{plain(words)}”", 2)
+    if band.offers is not None:
+        yield _line("offers instead:", 2)
+        for offer in band.offers:
+            yield from _offer(offer, 3)
 
 
-def _titled(value: Any, titles: dict[str, str]) -> str:
-    if isinstance(value, list):
-        return " or ".join(_titled(one, titles) for one in value)
-    if isinstance(value, dict):
-        return ", ".join(f"{key.replace('_', ' ')} {_titled(one, titles)}" for key, one in value.items())
-    return titles.get(str(value), str(value))
+def _quiet(view: RuleView) -> Iterator[Line]:
+    if view.shown:
+        yield _line(view.shown, 1)
+    if view.shown_if is not None:
+        yield _line("its infos show too, if:", 1)
+        yield from _said(view.shown_if, 2)
 
 
-def _unless(node: dict[str, Any], titles: dict[str, str]) -> Iterator[Line]:
-    yield from _criterion(node, titles, 1)
+def _offer(offer: OfferView, depth: int) -> Iterator[Line]:
+    kind = {"order": "order ", "advice": "advice: "}.get(offer.kind, "")
+    priority = f", {offer.priority}" if offer.priority else ""
+    later = f" (not if ordered within {offer.not_if_ordered})" if offer.not_if_ordered else ""
+    yield _line(f"{kind}{plain(offer.words)}{priority}{later}{', if' if offer.only_if else ''}", depth)
+    if offer.only_if is not None:
+        yield from _said(offer.only_if, depth + 1)
 
 
-def _bands(rule: Rule, titles: dict[str, str]) -> Iterator[Line]:
-    nodes = rule.data.get("bands")
-    if not nodes:
-        yield _line(f"{rule.bands[0].indicator}{_points(rule.bands[0].points)}", 1)
-        return
-    for node, band in zip(nodes, rule.bands, strict=True):
-        yield _line(f"{band.indicator}{_points(band.points)}: {band.id}", 1)
-        if "if" in node:
-            yield from _criterion(node["if"], titles, 2)
-
-
-def _points(points: int) -> str:
-    return f", {points} point{'s' if points != 1 else ''}" if points else ""
-
-
-def _offer(node: dict[str, Any], titles: dict[str, str]) -> Iterator[Line]:
-    kind = next(key for key in ("order", "gate", "review", "delete", "advice", "handout") if key in node)
-    words = {
-        "order": f"order {node.get('order')}, {node.get('priority', 'routine')}",
-        "gate": f"{node.get('gate')}, only if its gate allows",
-        "review": f"review of {node.get('review')}: {node.get('question', '')}",
-        "delete": f"deleting the draft of {node.get('delete')}",
-        "advice": f"advice: {node.get('advice')}",
-        "handout": "the patient handout",
-    }
-    later = f" (not if ordered within {node['unless_ordered_within']})" if "unless_ordered_within" in node else ""
-    yield _line(words[kind] + later + (", if" if "if" in node else ""), 1)
-    if "if" in node:
-        yield from _criterion(node["if"], titles, 2)
-
-
-def _gate(gate: Gate, ruleset: Ruleset, titles: dict[str, str]) -> Iterator[Line]:
-    data = ruleset.knowledge.sources.get(f"gates/{gate.id}.yaml", {})
+def _gate(gate: GateView) -> Iterator[Line]:
     yield _line(f"{gate.title}: the first row that is not a known no decides", 1)
-    for node, row in zip(data.get("rows", ()), gate.rows, strict=False):
-        verdict = f"forbid: {row.forbid}" if row.allow is None else f"allow {_titled(row.allow, {})}"
-        yield _line(f"{row.id}  {verdict}", 1)
-        if "if" in node:
-            yield from _criterion(node["if"], titles, 3)
+    for row in gate.rows:
+        yield _line(f"{row.id}  {f'allow {row.allow}' if row.allow else f'forbid: {plain(row.forbid)}'}", 1)
+        if row.when is not None:
+            yield from _said(row.when, 3)
+        for offer in row.offers:
+            yield from _offer(offer, 3)
+    for table in gate.then:
+        yield _line(f"{table.title}:", 1)
+        for then in table.rows:
+            yield _line(then.words, 2)
+            if then.when is not None:
+                yield from _said(then.when, 3)
 
 
-def _evidence(rule: Rule, ruleset: Ruleset) -> Iterator[Line]:
-    for one in rule.evidence:
-        reference = ruleset.knowledge.references.get(one.cites)
-        yield _line(f"{one.claim} ({one.strength}; {reference.citation if reference else one.cites})", 1)
+def _reason(one: Override) -> str:
+    return f"{one.text} (not in {', '.join(one.not_in)})" if one.not_in else one.text
+
+
+def _counts(one: SetView) -> str:
+    told = [f"{n.count} {n.system}" + (f" and {n.prefixes} with all below" if n.prefixes else "") for n in one.counts]
+    return f"{one.title} ({', '.join(told) or 'no codes'})"

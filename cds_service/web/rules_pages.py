@@ -18,10 +18,11 @@ from cds_service.catalogue import TOPICS, Catalogue, GateView, RuleView
 from cds_service.engine.model import INDICATORS, Rule
 from cds_service.engine.source import RuleError
 from cds_service.ruleset import Ruleset
-from cds_service.scenarios import Runner
+from cds_service.scenarios import Runner, Scenario
 from cds_service.scenarios.grammar import of_rule
 from cds_service.scenarios.when import day
 from cds_service.web.config import WebConfig
+from cds_service.web.log import where_raised
 from cds_service.web.wiring import Wiring
 
 _CODES_A_PAGE = 200
@@ -147,18 +148,26 @@ def _tried(view: RuleView) -> dict[str, Tried]:
 
 
 def _try(rule: Rule) -> dict[str, Tried]:
-    runner: Runner = current_app.extensions.setdefault("runner", None) or Runner(_ruleset())
-    current_app.extensions["runner"] = runner
-    tried = {}
+    runner = current_app.extensions.get("runner")
+    if runner is None:
+        runner = current_app.extensions["runner"] = Runner(_ruleset())
     try:
-        for scenario in of_rule(rule, _ruleset().folder, day(runner.words.said["today"])):
-            outcome = runner.run(scenario)
-            differences = tuple(f"{one.what}: expected {one.expected}, got {one.got}" for one in outcome.mismatches)
-            state = "waits" if outcome.waiting_for else "differs" if differences else "passes"
-            tried[scenario.name] = Tried(state, differences or tuple(outcome.waiting_for))
-    except RuleError as error:
-        current_app.logger.debug("a scenario cannot be understood: %s", error)
-    return tried
+        scenarios = of_rule(rule, _ruleset().folder, day(runner.words.said["today"]))
+    except RuleError as error:  # the file was changed after the start
+        return {one["name"]: Tried("cannot be run", (str(error),)) for one in rule.data.get("scenarios", ())}
+    return {scenario.name: _run(runner, scenario) for scenario in scenarios}
+
+
+def _run(runner: Runner, scenario: Scenario) -> Tried:
+    """The rest of the page is of use whatever happens here, and the failure is said in its place."""
+    try:
+        outcome = runner.run(scenario)
+    except Exception as error:
+        return Tried("cannot be run", (where_raised(error),))
+    if outcome.waiting_for:
+        return Tried("waits", outcome.waiting_for)
+    differences = tuple(f"{one.what}: expected {one.expected}, got {one.got}" for one in outcome.mismatches)
+    return Tried("differs" if differences else "passes", differences)
 
 
 def _asset(name: str) -> str:
