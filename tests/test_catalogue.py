@@ -292,6 +292,15 @@ def test_the_tier_is_made_of_the_rules_points() -> None:
     }
 
 
+def test_what_shows_without_recorded_cramps() -> None:
+    """Order hooks have no quiet mode (`cards.select`)."""
+    assert "Only" not in rule("order-potassium-unsafe").shown
+    assert rule("order-potassium-unsafe").shown.startswith("When an order is written all of it shows")
+    assert rule("lab-hypokalemia").shown.startswith("Only its warnings and criticals have a card")
+    assert rule("smoking").shown.startswith("Only its criticals have a card")
+    assert rule("cramp-risk-summary").shown == ""
+
+
 # -- value sets
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from cds_service.cards.select import ORDER_HOOKS
 from cds_service.cards.wording import unit_text
 from cds_service.catalogue.criteria import Sayer, amount, in_sentence, listed, wording
 from cds_service.catalogue.model import (
@@ -424,12 +425,16 @@ def _window(rule: Rule) -> str:
 
 
 def _shown(rule: Rule) -> str:
-    """In quiet mode; a summary rule says it in its trigger."""
+    """What becomes of it in quiet mode (`cards.select`); a summary rule says it in its trigger."""
     if rule.kind == "summary":
         return ""
-    if rule.in_quiet_mode == "warning":
-        return "Warnings and criticals also show when no leg cramps are on record."
-    return "When no leg cramps are on record, only its criticals show."
+    told = []
+    if rule.hooks - ORDER_HOOKS:
+        own = "warnings and criticals have" if rule.in_quiet_mode == "warning" else "criticals have"
+        told.append(f"Only its {own} a card of their own; the rest can stand in the risk summary.")
+    if rule.hooks & ORDER_HOOKS:
+        told.append("When an order is written all of it shows, with or without recorded cramps.")
+    return " ".join(told)
 
 
 def words_of(view: RuleView) -> Iterator[str]:

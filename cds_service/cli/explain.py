@@ -92,7 +92,7 @@ def _quiet(view: RuleView) -> Iterator[Line]:
     if view.shown:
         yield _line(view.shown, 1)
     if view.shown_if is not None:
-        yield _line("its infos show too, if:", 1)
+        yield _line("Where no summary is shown its infos have one too, if:", 1)
         yield from _said(view.shown_if, 2)
 
 
