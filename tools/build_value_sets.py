@@ -327,6 +327,16 @@ class Builder:
                 held.add("snomed", str(code), display)
             held.members = list(entry.get("members", ()))
             self.exclude(held, entry)
+        for row in read_csv(SOURCES / "conditions-snomed.csv"):
+            self.sets[row["set"]].add("snomed", row["code"], row["term"])
+        for id, entry in source["sets"].items():
+            for name, terms in entry.get("sct_of", {}).items():
+                for (system, _), codes in list(self.sets[name].codes.items()):
+                    for code, display in codes.items() if system == "snomed" else ():
+                        if re.search(terms.get("only", ""), display, re.I) and not re.search(
+                            terms.get("not", "^$"), display, re.I
+                        ):
+                            self.sets[id].add("snomed", code, display)
 
     def exclude(self, held: ValueSet, entry: Mapping[str, Any]) -> None:
         for system, forms in entry.get("except", {}).items():

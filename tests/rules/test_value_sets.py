@@ -512,6 +512,91 @@ def test_partner_of_a_combination_is_known_by_code(set_id: str, code: str) -> No
     assert set_id in terminology().sets(RXNORM, code)
 
 
+# Codes of problem lists that hold SNOMED CT and nothing else (hostile review, F09, F13).
+SNOMED_ONLY = {
+    "adrenal-insufficiency": "363732003 386584007 373662000 237785004 766986002",
+    "hypoaldosteronism": "236464008 60086000",
+    "type-4-rta": "236463002",
+    "tumor-lysis": "277605001",
+    "periodic-paralysis": "82732003 30967002 304737009",
+    "rhabdomyolysis": "240131006 89010004 23697004",
+    "tetany": "10629009 190869004",
+    "bowel-obstruction": "81060008 55525008 710572000 281255004 235833007",
+    "malnutrition": "190606006 238108007",
+    "anorexia-nervosa": "56882008",
+    "gi-fluid-loss": "62315008 25374005 422400008 34095006 16932000 409966000",
+    "muscle-weakness": "26544005 13791008",
+    "av-block-2-3": "27885002 195042002 28189009 54016002",
+    "pacemaker": "441509002",
+    "myasthenia-gravis": "91637004",
+    "gastroparesis": "235675006",
+    "esophageal-stricture-achalasia": "45564002 63305008",
+    "swallowing-disorder": "40739000",
+    "crohn-disease": "34000006",
+    "gi-ulcer-or-bleed": "13200003 397825006 51868009 74474003 2901004 8765009",
+    "sarcoidosis": "31541009",
+    "granulomatous-disease": "31541009 56717001",
+    "primary-hyperparathyroidism": "36348003",
+    "hypercalcemia": "66931009",
+    "kidney-stones": "95570007 95566004",
+    "renal-block-condition": "431857002 433146000 46177005",
+    "aki-renal-block": "14669001",
+    "dialysis-r36": "46177005",
+    "cirrhosis-r37": "19943007",
+    "pregnancy-fact": "77386006",
+    "dvt-r41": "128053003 404223003",
+    "acute-limb-ischemia": "233962007",
+    "cauda-equina": "192970008",
+    "ischemic-heart-disease": "53741008 22298006 194828000",
+    "ventricular-arrhythmia": "25569003 71908006",
+    "cardiac-risk-condition": "49436004 42343007 53741008",
+    "malaria": "61462000",
+    "g6pd-deficiency": "62403005",
+    "optic-neuritis": "66760008",
+    "tinnitus": "60862001",
+    "neuropathy-r44": "302226006",
+    "hemorrhoids-r48": "70153002",
+    "restless-legs": "32914008",
+    "venous-disease-r38": "72866009",
+    "stroke": "230690007",
+    "seizure": "84757009",
+}
+
+
+@pytest.mark.parametrize(
+    ("set_id", "code"), [(set_id, code) for set_id, codes in SNOMED_ONLY.items() for code in codes.split()]
+)
+def test_a_condition_is_known_by_snomed_alone(set_id: str, code: str) -> None:
+    assert set_id in terminology().sets(SNOMED, code)
+
+
+@pytest.mark.parametrize(
+    ("set_id", "system", "code"),
+    [
+        ("renal-block-condition", ICD10CM, "I12.0"),
+        ("renal-block-condition", ICD10CM, "I13.11"),
+        ("renal-block-condition", ICD10CM, "I13.2"),
+        ("renal-block-condition", ICD10CM, "N19"),
+        ("renal-block-condition", ICD10, "I13.1"),
+        ("rhabdomyolysis", ICD10CM, "T79.6XXA"),
+        ("rhabdomyolysis", ICD10, "T79.6"),
+        ("bowel-obstruction", ICD10CM, "K91.32"),
+        ("av-block-2-3", ICD10CM, "I44.30"),
+        ("gi-ulcer-or-bleed", ICD10CM, "K29.01"),
+    ],
+)
+def test_icd_codes_of_the_same_state_close_too(set_id: str, system: str, code: str) -> None:
+    assert set_id in terminology().sets(system, code)
+
+
+@pytest.mark.parametrize(
+    ("set_id", "code"),
+    [("renal-block-condition", "I12.9"), ("renal-block-condition", "I13.0"), ("renal-block-condition", "I13.10")],
+)
+def test_icd_codes_of_a_lesser_state_do_not(set_id: str, code: str) -> None:
+    assert set_id not in terminology().sets(ICD10CM, code)
+
+
 def test_exact_observation_lists() -> None:
     assert {code for _, code in expansion("creatinine-accepted")} == {"2160-0", "14682-9"}
     assert {code for _, code in expansion("albumin-accepted")} == {"1751-7", "61151-7", "61152-5", "54347-0"}
