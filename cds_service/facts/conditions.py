@@ -18,7 +18,10 @@ def status_code(status: wire.Concept | str | None) -> str | None:
     """The code of a status: a CodeableConcept, or STU3's plain string. None when there is none."""
     if status is None or isinstance(status, str):
         return status
-    return next((coding.code for coding in status.coding if coding.code), None)
+    for coding in status.coding:
+        if coding.code:
+            return coding.code
+    return None
 
 
 def condition_state(
@@ -53,8 +56,10 @@ def _ended(condition: wire.Condition, dates: Dates) -> Literal["over", "undated"
         return "over" if when.latest <= dates.now or when.earliest == when.latest else "unsure"
     if condition.abatementBoolean is True:
         return "undated"
-    told = (condition.abatementString, condition.abatementAge, condition.abatementRange)
-    return "undated" if any(bytes(raw) not in (b"", b"null") for raw in told) else None
+    for raw in (condition.abatementString, condition.abatementAge, condition.abatementRange):
+        if bytes(raw) not in (b"", b"null"):
+            return "undated"
+    return None
 
 
 def time_of(day: str | None, period: wire.Period | None, dates: Dates) -> Span | None:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, tzinfo
 from typing import Any, Literal, Protocol
 
@@ -101,7 +101,8 @@ class _Build:
         self.gathered, self.terminology, self.zone, self.now = gathered, terminology, zone, now
         self.gaps: list[DataGap] = list(gathered.gaps)
         self.incomplete: set[str] = set(gathered.incomplete)
-        self.whose = Ownership(gathered)
+        self.by_type = _by_type(gathered.resources)
+        self.whose = Ownership(gathered, self.by_type.get(wire.Patient, ()))
         self.is_own = self.whose.is_own
         self.deliveries = Deliveries()
         self.drafts: set[str] = set()
@@ -116,23 +117,17 @@ class _Build:
         self.medications = MedicationReader(terminology, self.dates, Finder(gathered))
 
     def facts(self) -> Facts:
-        gathered = self.gathered
-        by_type: dict[Any, list[Any]] = {}
-        for resource in gathered.resources:
-            kind = type(resource)
-            known = by_type.get(kind)
-            if known is None:
-                by_type[kind] = [resource]
-            else:
-                known.append(resource)
+        gathered, by_type = self.gathered, self.by_type
         for dispense in by_type.get(wire.MedicationDispense, ()):
             if isinstance(dispense, wire.MedicationDispense) and self.is_own(dispense.subject, "medications"):
                 self.medications.dispense(dispense)
         self._drafts(gathered)
         plain = by_type.get(wire.Observation)
         if plain is not None:
-            self.whose.learn_subjects(plain)
-            by_type[wire.Observation] = self.observations.take_all(plain, self.whose.owned, self.deliveries.seen)
+            whose = self.whose
+            by_type[wire.Observation] = self.observations.take_all(
+                plain, whose.names_patient, whose.owned, self.deliveries.seen
+            )
         for kind in _READ_IN_ORDER:
             read = _READERS[kind]
             for resource in by_type.get(kind, ()):
@@ -368,6 +363,18 @@ class _Build:
 
     def _gap(self, kind: str, what: str, text: str, reference: str | None) -> None:
         self.gaps.append(DataGap(kind, what, text, reference))
+
+
+def _by_type(resources: Iterable[wire.Resource]) -> dict[Any, list[Any]]:
+    found: dict[Any, list[Any]] = {}
+    for resource in resources:
+        kind = type(resource)
+        known = found.get(kind)
+        if known is None:
+            found[kind] = [resource]
+        else:
+            known.append(resource)
+    return found
 
 
 def _by_reference(one: Condition | Procedure | Allergy | ServiceOrder) -> str:

@@ -37,16 +37,17 @@ def reference_of(type_name: str, resource: Identified) -> str:
 class Ownership:
     """The patient of a request, and whose each resource is."""
 
-    def __init__(self, gathered: Gathered) -> None:
+    def __init__(self, gathered: Gathered, patients: Iterable[wire.Patient]) -> None:
+        """`patients` are the Patients among the resources gathered."""
         self.gathered = gathered
         self.gaps: list[DataGap] = []
         self.incomplete: set[str] = set()
         self.strangers: set[ResourceKind] = set()
         self.owned: dict[str, bool] = {}
         """Spellings of a subject met so far: whether they mean the patient."""
-        self.patient, self.own = self._patient()
+        self.patient, self.own = self._patient(patients)
 
-    def _patient(self) -> tuple[Patient, frozenset[str]]:
+    def _patient(self, patients: Iterable[wire.Patient]) -> tuple[Patient, frozenset[str]]:
         """The patient, and every reference that means the patient.
 
         The hook context names the patient. A Patient resource with another id is accepted only when it is the only
@@ -55,13 +56,12 @@ class Ownership:
         """
         gathered = self.gathered
         found: dict[str, wire.Patient] = {}
-        for resource in gathered.resources:
-            if type(resource) is wire.Patient:
-                known = found.setdefault(resource.id or "", resource)
-                if known != resource:
-                    self._gap("conflict", "patient", "The patient's record was supplied in two versions.", None)
-                    self.incomplete.add("patient")
-                    found[resource.id or ""] = min(known, resource, key=msgspec.json.encode)
+        for resource in patients:
+            known = found.setdefault(resource.id or "", resource)
+            if known != resource:
+                self._gap("conflict", "patient", "The patient's record was supplied in two versions.", None)
+                self.incomplete.add("patient")
+                found[resource.id or ""] = min(known, resource, key=msgspec.json.encode)
         wanted = gathered.patient_id
         chosen = found.get(wanted) if wanted else None
         if chosen is None and len(found) == 1:
@@ -131,20 +131,13 @@ class Ownership:
             return True
         owned = self.owned.get(reference)
         if owned is None:
-            owned = self.owned[reference] = self._names_patient(reference)
+            owned = self.owned[reference] = self.names_patient(reference)
         if not owned:
             self.strangers.add(kind)
         return owned
 
-    def learn_subjects(self, observations: Iterable[wire.Observation]) -> None:
-        """Settles beforehand which spelling of the subject is the patient's; another's are left to `is_own`."""
-        references = {observation.subject.reference for observation in observations if observation.subject is not None}
-        for reference in references:
-            if reference is None:
-                continue
-            self.owned[reference] = self._names_patient(reference)
-
-    def _names_patient(self, reference: str) -> bool:
+    def names_patient(self, reference: str) -> bool:
+        """Whether a reference means the patient."""
         if reference in self.own:
             return True
         named = type_and_id(reference)

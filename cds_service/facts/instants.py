@@ -110,7 +110,13 @@ class Dates:
 
     def new_result(self, text: str) -> tuple[datetime | None, datetime | None, timedelta]:
         """`result` of a text that is not in `results` yet."""
-        at = earliest = instant(text, self.zone)
+        try:
+            # a full timestamp is all but every text; what else the parser takes is sorted out by `instant`
+            at = earliest = datetime.fromisoformat(text) if len(text) > 18 and text[10] == "T" else None
+            if at is not None and (at.tzinfo is None or not 1799 < at.year < 9999 or len(text) > 40):
+                at = earliest = instant(text, self.zone)
+        except ValueError:
+            at = earliest = None
         if at is None:
             at, earliest = result_times(text, self.zone, self.now)
         known = self.results[text] = (at, earliest, LATER - at if at is not None else UNDATED)

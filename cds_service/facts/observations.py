@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise
 from typing import TypeAlias
 
 import msgspec
@@ -23,14 +22,15 @@ _FUTURE_TOLERANCE = timedelta(hours=24)  # 0.5.7
 _ANSWERED = Reading(None)
 _NO_VALUE = Reading("no-value")
 _NO_QUANTITY = Reading("not-a-quantity")
+_NOISE: Plan = (None, None, None)
 _MOST_REMEMBERED = 8192
 _LONGEST_REMEMBERED = 160
 
 Row: TypeAlias = tuple[timedelta, Measurement, wire.Observation]
 """The key of newest first, the result, and where it was read."""
 Matched: TypeAlias = list[tuple[wire.Coding | wire.NamedCoding, Match]]
-
-
+Plan: TypeAlias = tuple[Match | None, Analyte | None, str | None]
+"""What a code stands for; the analyte, where it takes quantities; and the property of the code."""
 Part: TypeAlias = wire.Observation | wire.Component
 
 
@@ -46,6 +46,7 @@ class ObservationReader:
         self.latest = LATER - (dates.now + _FUTURE_TOLERANCE)
         self.hemolysis = Hemolysis(terminology.units.hemolysis)
         self._rows: dict[str, list[Row]] = {}
+        self._plans: dict[str | None, dict[str | None, Plan]] = {}
         self._missed: set[tuple[str | None, str | None]] = set()
 
     def matches(self, concept: wire.Concept | wire.NamedConcept | None) -> Matched:
@@ -78,52 +79,63 @@ class ObservationReader:
         return [pair for pair in self.matches(concept) if pair[1].observed]
 
     def take_all(
-        self, observations: Iterable[wire.Observation], owned: dict[str, bool], seen: dict[str, wire.Resource]
+        self,
+        observations: Iterable[wire.Observation],
+        owns: Callable[[str], bool],
+        owned: dict[str, bool],
+        seen: dict[str, wire.Resource],
     ) -> list[wire.Observation]:
         """Reads the plain results among `observations` and returns those that need a closer look.
 
         A plain result has one accepted code, a quantity and a date, and belongs to a subject known as the patient's
-        (`owned`). This does for those what `take` does for all, without a call for each step: it is the hot path of a
-        large record. `seen` is what was delivered before, by reference.
+        (`owns`, remembered in `owned`). This does for those what `take` does for all, without a call for each step: it
+        is the hot path of a large record. `seen` is what was delivered before, by reference.
         """
-        codes, analytes, rows_of, words = self.codes, self.analytes, self._rows, self.remembered
+        plans, rows_of, words = self._plans, self._rows, self.remembered
         dates, latest = self.dates, self.latest
         results = dates.results
         others: list[wire.Observation] = []
         for observation in observations:
-            found: Match | None = None
-            code: str | None = None
             concept = observation.code
-            if concept is not None:
-                for coding in concept.coding:
-                    table = codes.get(coding.system)  # type: ignore[arg-type]
-                    match = table.get(coding.code) if table is not None else None  # type: ignore[arg-type]
-                    if match is None:
-                        match = self.match_of(coding)
-                    if match is not None and match.observed:
-                        code = None if found is not None else coding.code
-                        found = match
-            if found is None:
+            match: Match | None = None
+            analyte: Analyte | None = None
+            if concept is not None and concept.coding:
+                codings = concept.coding
+                coding = codings[0]
+                by_code = plans.get(coding.system)
+                plan = by_code.get(coding.code) if by_code is not None else None
+                match, analyte, kind = plan if plan is not None else self._plan(coding)
+                if len(codings) > 1:
+                    # the one coding that is read, if it is one; several are left to `take`
+                    for coding in codings[1:]:
+                        more = self._plan(coding)
+                        if more[0] is not None:
+                            match, analyte, kind = more if match is None else (match, None, None)
+            if match is None:
                 if observation.component or observation.contained or observation.valueCodeableConcept is not None:
                     others.append(observation)
                 continue
             quantity, text, subject = observation.valueQuantity, observation.effectiveDateTime, observation.subject
-            analyte = analytes[found.analyte] if found.analyte is not None else None
             if (
                 analyte is None
-                or code is None
                 or quantity is None
                 or text is None
                 or observation.id is None
-                or analyte.answers != "quantity"
                 or observation.status not in _READ
                 or observation.component
                 or observation.contained
                 or observation.valueCodeableConcept is not None
-                or (subject is not None and not owned.get(subject.reference))  # type: ignore[arg-type]
             ):
                 others.append(observation)
                 continue
+            if subject is not None:
+                about = subject.reference
+                own = owned.get(about)  # type: ignore[arg-type]
+                if own is None and about is not None:
+                    own = owned[about] = owns(about)
+                if not own:
+                    others.append(observation)
+                    continue
             reference = "Observation/" + observation.id
             if seen.setdefault(reference, observation) is not observation:
                 others.append(observation)
@@ -135,11 +147,11 @@ class ObservationReader:
                 quantity.code,
                 quantity.system,
                 quantity.unit,
-                analyte.properties.get(code),
+                kind,
             )
             reading = words.get(key)
             if reading is None:
-                reading = self._read(analyte, quantity, key[6])
+                reading = self._read(analyte, quantity, kind)
             at, at_earliest, behind = results.get(text) or dates.new_result(text)
             if at is None or behind < latest:
                 others.append(observation)
@@ -147,7 +159,7 @@ class ObservationReader:
             one = Measurement(
                 reference,
                 analyte.id,
-                found.sets,
+                match.sets,
                 at,
                 at_earliest,
                 observation.status == "preliminary",
@@ -173,6 +185,23 @@ class ObservationReader:
             else:
                 rows.append((behind, one, observation))
         return others
+
+    def _plan(self, coding: wire.Coding) -> Plan:
+        """What is to be done with a code, remembered for the request."""
+        by_code = self._plans.setdefault(coding.system, {})
+        plan = by_code.get(coding.code)
+        if plan is None:
+            match = self.terminology.lookup(coding.system, coding.code)
+            if match is None or not match.observed:
+                plan = _NOISE
+            else:
+                analyte = self.analytes[match.analyte] if match.analyte is not None else None
+                if analyte is not None and analyte.answers == "quantity":
+                    plan = (match, analyte, analyte.properties.get(coding.code or ""))
+                else:
+                    plan = (match, None, None)
+            by_code[coding.code] = plan
+        return plan
 
     def take(self, observation: wire.Observation, matched: Matched, reference: str) -> None:
         """Reads what an observation holds: accepted analytes, its own and its components', and hemolysis flags."""
@@ -364,8 +393,12 @@ def _newest_first(rows: list[Row], dates: Dates) -> tuple[Measurement, ...]:
     """Sorted by instant; where those are equal, by what else tells results apart: order of supply never does."""
     if len(rows) > 1:
         rows.sort(key=_by_time)
-        if any(one[0] == other[0] for one, other in pairwise(rows)):
-            rows.sort(key=lambda row: _by_all(row, dates))
+        before = None
+        for row in rows:
+            if row[0] == before:
+                rows.sort(key=lambda row: _by_all(row, dates))
+                break
+            before = row[0]
     return tuple([row[1] for row in rows])
 
 

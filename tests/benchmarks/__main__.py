@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from tests.benchmarks import report
+from tests.benchmarks.measuring import Timing
 from tests.benchmarks.serving import measure_throughput
 from tests.benchmarks.steps import (
     Service,
@@ -51,19 +52,21 @@ def main(json_file: Path | None, quick: bool, cpu_only: bool, http_only: bool, p
     for name, text in figures["machine"].items():
         console.print(f"{name:12} {text}")
     console.print(f"{'collector':12} on, thresholds {gc.get_threshold()}, loaded objects frozen; the same for all\n")
+    at_1000, rules, found = None, None, None
     if not http_only:
-        _cpu(console, figures, 5 if quick else 1)
+        at_1000, rules = _cpu(console, figures, 5 if quick else 1)
     if not cpu_only:
         found = measure_throughput(HTTP_AT, CALLERS, rounds=2 if quick else 8, seconds=1.0 if quick else 1.5)
         console.print(report.throughput_table(HTTP_AT, found))
         figures["throughput"] = {
             callers: {kind: one._asdict() for kind, one in servers.items()} for callers, servers in found.items()
         }
+    console.print(report.aims_table(at_1000, rules, found))
     if json_file is not None:
         json_file.write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def _cpu(console: Any, figures: dict[str, Any], divisor: int) -> None:
+def _cpu(console: Any, figures: dict[str, Any], divisor: int) -> tuple[dict[str, Timing], Timing]:
     service = Service()
     sizes, answers = {}, {}
     for size, rounds in ROUNDS.items():
@@ -93,6 +96,7 @@ def _cpu(console: Any, figures: dict[str, Any], divisor: int) -> None:
     }
     figures["rules"] = {number: timing._asdict() for number, timing in rules.items()}
     figures["value_sets"] = {number: timing._asdict() for number, timing in codes.items()}
+    return sizes[1_000], next(iter(rules.values()))
 
 
 def _profile(resources: int) -> None:
