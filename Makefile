@@ -23,7 +23,7 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-heavy bench lint format lock chromium
+.PHONY: help serve test test-heavy bench lint format lock chromium java
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -39,7 +39,7 @@ test: chromium lint ## Lint, type-check, check the arrows, run every test that i
 
 # Without a test marked heavy there is nothing to run, and it says so. As soon as one is marked, pytest's "nothing
 # collected" (exit code 5) fails like any other failure.
-test-heavy: $(VENV)/.installed-dev chromium ## Run the tests marked heavy, one at a time
+test-heavy: $(VENV)/.installed-spark chromium java ## Run the tests marked heavy, one at a time
 	@if grep -rqsE --include='*.py' 'mark\.heavy\b' tests; then \
 		echo "$(BIN)/pytest -m heavy $(ARGS)"; $(BIN)/pytest -m heavy $(ARGS); \
 	else \
@@ -60,8 +60,9 @@ format: $(VENV)/.installed-dev ## Let ruff lay out the code and fix what it can
 	$(BIN)/ruff format .
 
 lock: $(VENV)/.installed-dev ## Lock what pyproject.toml asks for (UPGRADE=1: the newest versions)
-	$(LOCK) --all-extras --group build -o requirements/dev.txt pyproject.toml
-	$(LOCK) -c requirements/dev.txt -o requirements/runtime.txt pyproject.toml
+	$(LOCK) --all-extras --group build -o requirements/spark.txt pyproject.toml
+	$(LOCK) -c requirements/spark.txt --extra test --extra dev --group build -o requirements/dev.txt pyproject.toml
+	$(LOCK) -c requirements/dev.txt --extra postgresql -o requirements/runtime.txt pyproject.toml
 	$(LOCK) -c requirements/dev.txt -o requirements/build.txt --group build
 
 chromium:
@@ -82,3 +83,11 @@ $(VENV)/.installed: pyproject.toml requirements/build.txt requirements/runtime.t
 $(VENV)/.installed-dev: requirements/dev.txt $(VENV)/.installed
 	$(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
+
+# Apart from the rest, because it is large: only the heavy tests run Spark, which needs a Java of Debian's.
+$(VENV)/.installed-spark: requirements/spark.txt $(VENV)/.installed-dev
+	$(PIP) install --require-hashes -r requirements/spark.txt
+	@touch $@
+
+java:
+	$(call debian,command -v java,default-jre-headless)

@@ -21,7 +21,7 @@ ResourceKind = Literal[
 
 NO_SETS: frozenset[str] = frozenset()
 
-_REFERENCE = re.compile(r"[A-Za-z]+/[A-Za-z0-9.\-]+")
+_REFERENCE = re.compile(r"[A-Za-z]+/(?!\.+$)[A-Za-z0-9.\-]+")
 
 
 class DataGap(msgspec.Struct, frozen=True, gc=False):

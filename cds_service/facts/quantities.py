@@ -149,7 +149,10 @@ def number(json_text: str) -> Decimal | None:
         value = Decimal(json_text)
     except InvalidOperation:
         return None
-    return value if value.is_finite() else None
+    if not value.is_finite() or abs(value.adjusted()) > _LARGEST_EXPONENT:
+        # no clinical quantity; kept, it would overflow arithmetic or fill a card with a billion digits
+        return None
+    return value
 
 
 def read_quantity(
@@ -170,8 +173,6 @@ def read_quantity(
         return Reading(unit, value)
     if value < 0 or (value == 0 and not analyte.zero_counts):
         return Reading("not-positive", value, unit.ucum)
-    if value and abs(value.adjusted()) > _LARGEST_EXPONENT:
-        return Reading("implausible", value, unit.ucum)
     if comparator and comparator not in _COMPARATORS:
         return Reading("not-a-quantity", value, unit.ucum)
     in_family = value if unit.factor == 1 else value * unit.factor

@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 
 from flask import Flask, Request, Response, g, request
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from cds_service.web.errors import Refusal
 
 # Said by clients that mean JSON and by clients that mean something else: the first character decides.
 _UNDECIDED = frozenset({"", "text/plain", "application/octet-stream", "application/x-www-form-urlencoded", "*/*"})
+_UNREADABLE = (OSError, ParseException)
+"""What reading a broken off, stalled or wrongly chunked body raises."""
 _DRAIN_SECONDS = 5.0
 _CHUNK = 64 * 1024
 
@@ -40,7 +43,7 @@ def _read(incoming: Request) -> bytes:
         raise RequestEntityTooLarge
     try:
         body: bytes = incoming.environ["wsgi.input"].read(length)
-    except OSError:
+    except _UNREADABLE:
         raise Refusal(400, "body: its chunks or its end cannot be read; send it whole.") from None
     if len(body) > limit:
         raise RequestEntityTooLarge
@@ -79,7 +82,7 @@ def _drain(response: Response) -> Response:
             if not chunk:
                 return response
             left -= len(chunk)
-    except OSError:
+    except _UNREADABLE:
         left = 1
     if left > 0:
         response.headers["Connection"] = "close"

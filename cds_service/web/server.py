@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
+import struct
 import sys
 from typing import Any
 
@@ -21,6 +23,10 @@ from cds_service.web.config import BadConfiguration, WebConfig, config_from
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than the 60 s after which common proxies drop an idle connection: the proxy then closes first, not we."""
+
+
+READ_TIMEOUT_SECONDS = 10
+"""The longest wait for the next bytes of a request."""
 
 
 class _Server(BaseApplication):  # type: ignore[misc]
@@ -76,8 +82,18 @@ def options(host: str, port: int, workers: int, threads: int) -> dict[str, Any]:
         "loglevel": "warning",
         "accesslog": None,
         "control_socket_disable": True,
-        "when_ready": _say_ready,
+        # nothing here is taken from a proxy's headers, so none may steer the server
+        "forwarded_allow_ips": "",
+        "forwarder_headers": "",
+        "when_ready": _when_ready,
     }
+
+
+def _when_ready(server: Any) -> None:
+    for listener in server.LISTENERS:
+        # accepted connections inherit it: a sender that stalls gives its thread back
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", READ_TIMEOUT_SECONDS, 0))
+    _say_ready(server)
 
 
 def _say_ready(server: Any) -> None:

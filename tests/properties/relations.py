@@ -11,7 +11,8 @@ The relations, said precisely:
   is asked of the changed patient as well. Taking away a list that treatment rests on (medications, conditions,
   observations) leaves no treatment at all; an optional list (allergies, procedures, orders) that is not supplied
   equals one that was supplied empty, and the card names the gap.
-* **safety fact**: adding one closes the treatments it is about and brings up no other.
+* **safety fact**: adding one closes the treatments it is about and brings up no other. (A newer result may end the
+  critical finding of an older one, and so the freeze of what it was not about; what comes up then must be safe itself.)
 * **unit twins**: a result told in another unit of its analyte, away from the paired cut-offs, gives the same cards,
   drafts, doses and gate rows; only the words that quote the result differ.
 """
@@ -317,7 +318,8 @@ def safety_fact(patient: Patient, before: Assessment, dice: Dice) -> Iterator[st
     after = ask(changed)
     if open_still := offered(after) & set(closes):
         yield f"{what} leaves {sorted(open_still)} open"
-    if added := offered(after) - offered(before):
+    thawed = criticals(before) - criticals(after)  # a newer result ends the alarm, and with it the freeze, of an older
+    if not thawed and (added := offered(after) - offered(before)):
         yield f"{what} adds {sorted(added)}"
     yield from (f"with {what}: {one}" for one in wrong(changed, after))
 
