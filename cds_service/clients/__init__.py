@@ -1,1 +1,1 @@
-"""The EHRs that call: who each is, what it may do, what it can take."""
+"""The EHRs that call: who each is, how it proves that, what it may do, what it can take."""
