@@ -44,8 +44,11 @@ def default_folder() -> Path:
     return checkout if checkout.is_dir() else here / "_rules"
 
 
-def load_ruleset(folder: Path | None = None, without_snomed: bool = False) -> Ruleset:
-    """Load and check a rules folder. Raises RulesetError with `file:line` for every mistake."""
+def load_ruleset(folder: Path | None = None, without_snomed: bool = False, tier: str = "") -> Ruleset:
+    """Load and check a rules folder. Raises RulesetError with `file:line` for every mistake.
+
+    `tier` names another version of the contributor tier than the default one.
+    """
     folder = default_folder() if folder is None else folder
     try:
         terminology = Terminology.load(folder, without_snomed)
@@ -60,6 +63,7 @@ def load_ruleset(folder: Path | None = None, without_snomed: bool = False) -> Ru
             for name, analyte in analytes.items()
         },
         upper_limits={name: limit for name, one in analytes.items() if (limit := _upper_limit(one)) is not None},
+        tier=tier,
     )
     return Ruleset(
         folder=folder,

@@ -108,11 +108,15 @@ class Tables:
         )
 
     def _points(self, group: str) -> list[PointsView]:
-        return [
-            PointsView(_named(rule), rule.family, tuple((band.id, band.points) for band in rule.bands if band.points))
-            for rule in self.rules.values()
-            if rule.group == group and any(band.points for band in rule.bands)
-        ]
+        """What each rule of a group counts, in this version of the tier."""
+        other = self.knowledge.tier.points if self.knowledge.tier else {}
+        found = []
+        for rule in self.rules.values():
+            counted = ((band.id, other.get(rule.id, {}).get(band.id, band.points)) for band in rule.bands)
+            bands = tuple((band, points) for band, points in counted if points)
+            if rule.group == group and bands:
+                found.append(PointsView(_named(rule), rule.family, bands))
+        return found
 
     def _family(self, told: Mapping[str, Any]) -> str:
         plus = told.get("plus_one_if")

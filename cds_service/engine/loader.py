@@ -28,7 +28,7 @@ from cds_service.engine.needs import needs
 from cds_service.engine.quantity import parse_duration
 from cds_service.engine.safety import Freeze, PatientGate, SweepRow
 from cds_service.engine.source import Document, RuleError, RulesetError, digest_bytes, read_document
-from cds_service.engine.tier import Tier
+from cds_service.engine.tier import NONE, Tier, versions
 
 TOPICS = ("laboratory", "medication", "condition", "order", "summary")
 
@@ -69,22 +69,26 @@ def load_knowledge(
     analytes: Mapping[str, Mapping[str, Decimal]],
     upper_limits: Mapping[str, Decimal],
     instead: Mapping[str, Document] | None = None,
+    tier: str = "",
 ) -> Knowledge:
     """Read, check and compile the folder. Raises RulesetError with every mistake found.
 
     `analytes` maps each analyte to its unit families and their factors to SI, `upper_limits` to the upper end of its
     reference range in the first family. `instead` holds documents, by their path in the folder, that are taken as they
-    are for those on disk: the review tools try out changes so.
+    are for those on disk: the review tools try out changes so. `tier` names the tier that counts, where it is not the
+    one that the folder's others are based on.
     """
     vocabulary = Vocabulary(value_sets, {name: tuple(families) for name, families in analytes.items()})
     vocabulary.to_si.update({name: dict(families) for name, families in analytes.items()})
     vocabulary.upper_limits.update(upper_limits)
-    return _Loading(folder, vocabulary, instead or {}).run()
+    return _Loading(folder, vocabulary, instead or {}, tier).run()
 
 
 class _Loading:
-    def __init__(self, folder: Path, vocabulary: Vocabulary, instead: Mapping[str, Document]) -> None:
-        self.folder, self.instead = folder, instead
+    def __init__(
+        self, folder: Path, vocabulary: Vocabulary, instead: Mapping[str, Document], wanted_tier: str = ""
+    ) -> None:
+        self.folder, self.instead, self.wanted_tier = folder, instead, wanted_tier
         self.vocabulary = vocabulary
         self.errors: list[RuleError] = []
         self.knowledge = Knowledge()
@@ -220,11 +224,25 @@ class _Loading:
         self.knowledge.derived = (*self.knowledge.derived, derived)
 
     def _tier(self) -> None:
-        for _, document in self._documents("tiers", "tier"):
-            try:
-                self.knowledge.tier = Tier.from_document(document, self.vocabulary)
-            except RuleError as error:
-                self.errors.append(error)
+        """The tier that counts; the others are checked as well, and are no part of the ruleset."""
+        try:
+            found = versions({self._named(stem, one, "tier"): one for stem, one in self._documents("tiers", "tier")})
+            tiers = {name: Tier.from_document(document, self.vocabulary) for name, document in found.items()}
+        except RuleError as error:
+            self.errors.append(error)
+            return
+        name = self.wanted_tier or next((one for one in found if "based_on" not in found[one].data), "")
+        if self.wanted_tier and name not in tiers:
+            text = f"there is no tier {name!r}; known are {', '.join(tiers)}"
+            self.errors.append(RuleError(f"{self.folder.name}/tiers", 1, text))
+            return
+        if not name:
+            return
+        self.knowledge.tier = tiers[name]
+        self.vocabulary.levels.update({NONE: 0} | tiers[name].levels)
+        for other in tiers:
+            self.knowledge.sources.pop(f"tiers/{other}.yaml", None)
+        self.knowledge.sources[f"tiers/{name}.yaml"] = found[name].data
 
     def _rules(self, documents: Mapping[str, Document]) -> None:
         built: dict[str, tuple[Rule, set[str]]] = {}

@@ -45,6 +45,10 @@ class Document:
             path = path[:-1]
         return self._lines.get(path, 1)
 
+    def with_data(self, data: Any) -> Document:
+        """The same file with other data; the lines of what it holds itself stay known."""
+        return Document(self.file, data, self._lines)
+
     def fail(self, path: Path_, message: str) -> NoReturn:
         raise RuleError(self.file, self.line(path), message)
 
