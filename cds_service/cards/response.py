@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 
 from cds_service.cards.model import Card
+from cds_service.cards.profile import as_1_0, shape
+from cds_service.settings import STANDARD, ClientProfile
 
 NewId = Callable[[], str]
 
@@ -30,9 +32,10 @@ def stamp(cards: Iterable[Card], new_id: NewId) -> list[Card]:
     return stamped
 
 
-def encode_response(cards: Iterable[Card], new_id: NewId) -> bytes:
-    """`{"cards": [...]}` as JSON. `new_id` returns a fresh lower-case UUID on each call."""
-    return _ENCODER.encode({"cards": stamp(cards, new_id)})
+def encode_response(cards: Iterable[Card], new_id: NewId, profile: ClientProfile = STANDARD) -> bytes:
+    """`{"cards": [...]}` as JSON, as a client of this profile takes it. `new_id`: a fresh lower-case UUID each time."""
+    stamped = stamp(shape(cards, profile), new_id)
+    return _ENCODER.encode({"cards": [as_1_0(card) for card in stamped] if profile.legacy10 else stamped})
 
 
 def to_builtins(cards: Iterable[Card]) -> list[dict[str, Any]]:

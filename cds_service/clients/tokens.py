@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 import jwt
 import msgspec
 
-from cds_service.clients.keys import ALGORITHMS, KeysUnavailable, KeyStore
+from cds_service.clients.keys import ALGORITHMS, KeyStore, KeysUnavailable
 from cds_service.clients.model import Client
 from cds_service.clients.replay import ReplayStore
 

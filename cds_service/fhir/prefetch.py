@@ -8,6 +8,7 @@ completed but still supplied drug closes gates. `_count` is a page size, large b
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 import msgspec
@@ -152,6 +153,9 @@ _PARTIAL = frozenset(
 """FHIR issue types by which a server says, however mildly, that an answer is not all there is."""
 
 
+_NO_ALIASES: Mapping[str, str] = {}
+
+
 class RequiredDataMissing(Exception):
     """A required prefetch key is absent, or its search failed, and there is no other way to the data."""
 
@@ -188,11 +192,16 @@ class _Ledger:
         ]
 
 
-def gather(request: HookRequest, max_resources: int = MAX_RESOURCES) -> Gathered:
-    """Reads the prefetch of a checked request. Raises `RequiredDataMissing` (412) and `TooManyResources` (413)."""
+def gather(
+    request: HookRequest, max_resources: int = MAX_RESOURCES, aliases: Mapping[str, str] = _NO_ALIASES
+) -> Gathered:
+    """Reads the prefetch of a checked request; `aliases` are the client's own keys to ours.
+
+    Raises `RequiredDataMissing` (412) and `TooManyResources` (413).
+    """
     ledger = _Ledger()
     for key, value in (request.prefetch or {}).items():
-        _read(ledger, _KNOWN.get(key), value)
+        _read(ledger, _KNOWN.get(aliases.get(key, key)), value)
     if "patient" not in ledger.supplied:
         raise RequiredDataMissing(("patient",))
     gathered = gathered_from_request(request, ledger.resources)

@@ -41,7 +41,7 @@ def create_app(config: WebConfig | None = None, wiring: Wiring | None = None, re
     app.url_map.merge_slashes = False
     # Functions run after a request in the reverse of this order: the log comes last and sees the finished headers.
     log.register(app, request_log if request_log is not None else log.make_log())
-    headers.register(app, config)
+    headers.register(app, config, app.extensions["wiring"])
     body.register(app)
     errors.register(app)
     for blueprint in BLUEPRINTS:

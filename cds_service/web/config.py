@@ -2,8 +2,10 @@
 
 | variable | default | meaning |
 |---|---|---|
-| LEGCRAMP_DEVELOPMENT | 0 | 1: any browser origin may call; never in production |
+| LEGCRAMP_DEVELOPMENT | 0 | 1: anyone may call, without a token unless LEGCRAMP_CLIENTS is set; never in production |
 | LEGCRAMP_PREVIEW | as LEGCRAMP_DEVELOPMENT | 1: the preview page is shown; 0: it is not |
+| LEGCRAMP_CLIENTS | none | TOML file of the clients that may call; needed outside development |
+| LEGCRAMP_DISCOVERY | open | guarded: discovery asks for a token too |
 | LEGCRAMP_CORS_ORIGINS | none | comma-separated origins of browser-based clients, such as https://ehr.example.org |
 | LEGCRAMP_MAX_BODY_BYTES | 10485760 | larger request bodies get a 413 |
 | LEGCRAMP_MAX_RESOURCES | 20000 | requests with more resources get a 413 |
@@ -21,7 +23,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -44,6 +46,9 @@ class WebConfig(msgspec.Struct, frozen=True, kw_only=True):
     development: bool = False
     preview: bool | None = None
     """Whether the preview page is shown. Left out: where `development` is on."""
+    clients: Path | None = None
+    """The file of the clients that may call. None, in development only: anyone may."""
+    discovery: Literal["open", "guarded"] = "open"
     cors_origins: frozenset[str] = frozenset()
     # A chart of 5,000 resources is 5 MB; double that leaves room, and eight threads full of it stay under 1 GB.
     max_body_bytes: int = 10 * 1024 * 1024
@@ -64,10 +69,14 @@ def config_from(environ: Mapping[str, str] | None = None) -> WebConfig:
     given = _Given(os.environ if environ is None else environ)
     settings = _settings(given)
     rules = given.text("RULES", "")
+    clients = given.text("CLIENTS", "")
+    discovery: Any = given.choice("DISCOVERY", "open", {"open", "guarded"})
     return WebConfig(
         settings=settings,
         development=given.switch("DEVELOPMENT") or False,
         preview=given.switch("PREVIEW"),
+        clients=Path(clients) if clients else None,
+        discovery=discovery,
         cors_origins=frozenset(
             given.url("CORS_ORIGINS", one) for one in given.text("CORS_ORIGINS", "").split(",") if one
         ),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+
 import msgspec
 from flask import Blueprint, Response
 
+from cds_service.facts.reading import MalformedRequest
 from cds_service.fhir.context import HOOK_VERSION
 from cds_service.fhir.prefetch import QUERIES, TEMPLATES
-from cds_service.web.errors import JSON
+from cds_service.settings import ClientProfile
+from cds_service.web import trust
+from cds_service.web.errors import JSON, Refusal
 
 SPECIFICATION = "2.0.1"
 
@@ -57,12 +62,41 @@ SERVICES: dict[str, Service] = {
     f"leg-cramp-{hook}": Service(hook, f"leg-cramp-{hook}", title, description, _REQUIREMENTS, TEMPLATES)
     for hook, title, description in _SERVICES
 }
-_DOCUMENT = msgspec.json.encode({"services": list(SERVICES.values())})
+SHARED_ID = "leg-cramp"
+"""The one id of all hooks, for clients that want the cards of a later hook to replace those of an earlier one."""
+IDS = (*SERVICES, SHARED_ID)
+_AFTER_1_0 = ("version", "hookVersion", "usageRequirements")
 
 blueprint = Blueprint("discovery", __name__)
 
 
 @blueprint.get("/cds-services")
 def discover() -> Response:
-    """Holds no patient data, so it may be cached."""
-    return Response(_DOCUMENT, content_type=JSON, headers={"Cache-Control": "public, max-age=300"})
+    """Holds no patient data, so it may be cached; whoever proves to be a client of another profile gets its own."""
+    profile = trust.identify_reader().profile
+    headers = {"Cache-Control": "public, max-age=300", "Vary": "Authorization"}
+    return Response(_document(profile.same_id, profile.legacy10), content_type=JSON, headers=headers)
+
+
+def service_for(service_id: str, profile: ClientProfile, hook: str | None) -> Service:
+    """The service behind an id; behind the shared one, that of the hook. Raises `Refusal` and `MalformedRequest`."""
+    if service_id != SHARED_ID:
+        return SERVICES[service_id]
+    if not profile.same_id:
+        raise Refusal(404, f"No service has this id; the ids are {', '.join(SERVICES)}.")
+    service = next((service for service in SERVICES.values() if service.hook == hook), None)
+    if service is None:
+        served = ", ".join(service.hook for service in SERVICES.values())
+        raise MalformedRequest("hook", f"must be one of {served}")
+    return service
+
+
+@functools.cache
+def _document(same_id: bool, legacy10: bool) -> bytes:
+    services: list[dict[str, object]] = [msgspec.to_builtins(service) for service in SERVICES.values()]
+    for service in services:
+        if same_id:
+            service["id"] = SHARED_ID
+        for name in _AFTER_1_0 if legacy10 else ():
+            del service[name]
+    return msgspec.json.encode({"services": services})

@@ -15,6 +15,7 @@ from cds_service.web.log import where_raised
 JSON = "application/json"
 _ISSUE_CODES = {
     400: "invalid",
+    401: "login",
     404: "not-found",
     405: "not-supported",
     412: "required",

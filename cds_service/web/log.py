@@ -27,6 +27,8 @@ FIELDS = frozenset(
         "cards",
         "data_gaps",
         "fault",
+        "client",
+        "denied",
     }
 )
 """Nothing about a patient: no ids, no bodies, no addresses with values in them, no words of an exception."""
@@ -68,6 +70,10 @@ def register(app: Flask, log: Any) -> None:
             "duration_ms": round((time.perf_counter() - noted.started) * 1000, 2),
             **noted.get("counts", {}),
         }
+        if "denied" in noted:
+            fields["denied"] = noted.denied
+        elif "client" in noted:
+            fields["client"] = noted.client.id
         if "fault" in noted:
             fields["fault"] = noted.fault
         (log.error if response.status_code >= 500 else log.info)("request", **fields)

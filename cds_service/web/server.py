@@ -20,6 +20,7 @@ from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from cds_service.ruleset import RulesetError
 from cds_service.web.app import create_app
 from cds_service.web.config import BadConfiguration, WebConfig, config_from
+from cds_service.web.log import make_log
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than the 60 s after which common proxies drop an idle connection: the proxy then closes first, not we."""
@@ -27,6 +28,11 @@ KEEP_ALIVE_SECONDS = 75
 
 READ_TIMEOUT_SECONDS = 10
 """The longest wait for the next bytes of a request."""
+
+
+OPEN_TO_ALL = (
+    "DEVELOPMENT PROFILE: no token is asked for, whoever reaches this address is answered. Never for real patients."
+)
 
 
 class _Server(BaseApplication):  # type: ignore[misc]
@@ -94,6 +100,8 @@ def _when_ready(server: Any) -> None:
         # accepted connections inherit it: a sender that stalls gives its thread back
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", READ_TIMEOUT_SECONDS, 0))
     _say_ready(server)
+    if server.app.load().extensions["wiring"].verifier is None:
+        make_log().warning(OPEN_TO_ALL)
 
 
 def _say_ready(server: Any) -> None:

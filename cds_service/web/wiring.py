@@ -15,10 +15,13 @@ import msgspec
 from cds_service.assess import assess
 from cds_service.cards.model import Card
 from cds_service.cards.response import encode_response
+from cds_service.clients.model import Client
+from cds_service.clients.tokens import Verifier
 from cds_service.facts.gathered import Gathered
 from cds_service.ruleset import load_ruleset
-from cds_service.settings import Settings
+from cds_service.settings import STANDARD, ClientProfile, Settings
 from cds_service.web.config import WebConfig
+from cds_service.web.site import settings_of, site_clients, verifier_of
 
 
 class LoadedRules(Protocol):
@@ -39,14 +42,36 @@ class Assessed(Protocol):
     def data_gaps(self) -> tuple[Any, ...]: ...
 
 
+class EncodeResponse(Protocol):
+    """Cards to the bytes that a client of this profile can take."""
+
+    def __call__(
+        self, cards: tuple[Card, ...], new_id: Callable[[], str], profile: ClientProfile = STANDARD, /
+    ) -> bytes: ...
+
+
 class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     ruleset: LoadedRules
     assess: Callable[[Gathered, Any, Settings, datetime], Assessed]
-    encode_response: Callable[[tuple[Card, ...], Callable[[], str]], bytes]
+    encode_response: EncodeResponse
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     new_id: Callable[[], str] = lambda: str(uuid4())
+    clients: tuple[Client, ...] = ()
+    settings: dict[str, Settings] = {}
+    """The settings of each client, by its id; for anyone else those of the site."""
+    verifier: Verifier | None = None
+    """None: tokens are not asked for."""
 
 
 def wire(config: WebConfig) -> Wiring:
-    """Loads the rules, once. Raises `RulesetError`, which names file and line of every mistake."""
-    return Wiring(ruleset=load_ruleset(config.rules), assess=assess, encode_response=encode_response)
+    """Loads the rules and the clients, once. Raises `RulesetError` and `BadConfiguration`, which name every mistake."""
+    ruleset = load_ruleset(config.rules)
+    clients = site_clients(config, rule_ids=tuple(rule.id for rule in ruleset.knowledge.rules))
+    return Wiring(
+        ruleset=ruleset,
+        assess=assess,
+        encode_response=encode_response,
+        clients=clients,
+        settings=settings_of(clients, config.settings),
+        verifier=verifier_of(clients, config),
+    )

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, TextIO
 from flask import Flask, Response, request
 
 from cds_service.web.app import create_app
+from cds_service.web.config import WebConfig
 from cds_service.web.server import run
 from tests.benchmarks.hook_requests import make_hook_request
 
@@ -44,7 +45,7 @@ class Throughput(NamedTuple):
 
 
 def serve(kind: str) -> None:
-    run(create_app() if kind == "service" else _constant_app(), "127.0.0.1", 0, workers=1)
+    run(create_app(WebConfig(development=True)) if kind == "service" else _constant_app(), "127.0.0.1", 0, workers=1)
 
 
 def _constant_app() -> Flask:

@@ -63,7 +63,7 @@ class Service:
     """The service as production has it, but for a clock that stands still and a log that goes nowhere."""
 
     def __init__(self) -> None:
-        config = WebConfig()
+        config = WebConfig(development=True)
         wiring = msgspec.structs.replace(wire(config), now=lambda: NOW)
         assert isinstance(wiring.ruleset, Ruleset)
         self.ruleset: Ruleset = wiring.ruleset

@@ -45,7 +45,7 @@ class Assessor:
         return self.seen[-1]
 
 
-def encode(cards: tuple[Card, ...], new_id: Any) -> bytes:
+def encode(cards: tuple[Card, ...], new_id: Any, profile: Any = None) -> bytes:
     return msgspec.json.encode({"cards": [msgspec.structs.replace(card, uuid=new_id()) for card in cards]})
 
 

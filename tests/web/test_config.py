@@ -19,6 +19,8 @@ def test_every_variable() -> None:
     found = config_from(
         {
             "LEGCRAMP_DEVELOPMENT": "1",
+            "LEGCRAMP_CLIENTS": "/etc/legcramp/clients.toml",
+            "LEGCRAMP_DISCOVERY": "guarded",
             "LEGCRAMP_CORS_ORIGINS": "https://a.example, http://b.example:8080/",
             "LEGCRAMP_MAX_BODY_BYTES": "1000",
             "LEGCRAMP_MAX_RESOURCES": "10",
@@ -34,6 +36,7 @@ def test_every_variable() -> None:
     assert found.development
     assert found.cors_origins == {"https://a.example", "http://b.example:8080"}
     assert (found.max_body_bytes, found.max_resources, found.workers, found.threads) == (1000, 10, 3, 4)
+    assert (found.clients, found.discovery) == (Path("/etc/legcramp/clients.toml"), "guarded")
     assert found.rules == Path("/srv/rules")
     assert found.settings.public_base_url == "https://cds.example.org/base"
     assert str(found.settings.zone) == "Europe/London"
@@ -51,6 +54,7 @@ def test_every_variable() -> None:
         ("ZONE", "Nowhere/Else"),
         ("ZONE", "../etc/passwd"),
         ("REGION", "fr"),
+        ("DISCOVERY", "closed"),
         ("RISK_SUMMARY", "on"),
         ("THREADS", "0"),
         ("MAX_BODY_BYTES", "0"),
@@ -64,6 +68,6 @@ def test_wrong_values_name_their_variable(name: str, value: str) -> None:
 def test_every_variable_is_documented() -> None:
     guide = (Path(__file__).resolve().parents[2] / "docs" / "integrating.md").read_text()
     variables = [line.split("|")[1].strip() for line in (config.__doc__ or "").splitlines() if line.startswith("| LEG")]
-    assert len(variables) == 12
+    assert len(variables) == 14
     for variable in variables:
         assert variable in guide

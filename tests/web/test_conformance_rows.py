@@ -69,7 +69,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def app() -> Flask:
-    return make(wire(WebConfig()))
+    return make(wire(WebConfig(development=True)))
 
 
 def make(wiring: Wiring, **config: Any) -> Flask:

@@ -72,7 +72,7 @@ PREFETCH = {
 
 @pytest.fixture(scope="module")
 def wiring() -> Wiring:
-    return wire(WebConfig())
+    return wire(WebConfig(development=True))
 
 
 def make(wiring: Wiring, now: datetime = NOW) -> Flask:
