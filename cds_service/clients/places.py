@@ -13,20 +13,18 @@ class Places:
 
     def __init__(self, text: str) -> None:
         self._lines: dict[tuple[int, str, str], int] = {}
-        client, table = -1, ""
+        count, client, table = -1, -1, ""
         for number, line in enumerate(text.splitlines(), start=1):
             line = line.strip()
             if header := _TABLE.match(line):
                 name = header[1].replace(" ", "").replace('"', "")
+                top, _, table = name.partition(".")
                 if name == "client" and line.startswith("[["):
-                    client, table = client + 1, ""
-                    self._lines[client, "", ""] = number
-                else:
-                    table = name.removeprefix("client").removeprefix(".")
-                    first, _, rest = table.partition(".")
-                    self._lines.setdefault((client, "", first), number)
-                    self._lines.setdefault((client, first, rest), number)
-                    self._lines.setdefault((client, table, ""), number)
+                    count += 1
+                client = count if top == "client" else -1
+                first, _, rest = (table or ("" if client >= 0 else top)).partition(".")
+                for place in ((client, "", first), (client, first, rest), (client, table, "")):
+                    self._lines.setdefault(place, number)
             elif key := _KEY.match(line):
                 self._lines.setdefault((client, table, key[1].strip("\"'")), number)
 

@@ -60,6 +60,7 @@ class _Claims(msgspec.Struct):
     tenant: str | None = None
 
 
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, binascii.Error, RecursionError)
 _HEADER = msgspec.json.Decoder(_Header)
 _CLAIMS = msgspec.json.Decoder(_Claims)
 _JWS = jwt.PyJWS(algorithms=sorted(ALGORITHMS))
@@ -145,7 +146,7 @@ def _read(authorization: str | None) -> tuple[str, _Header, _Claims]:
         raise Denied("form")
     try:
         header = _HEADER.decode(_decoded(found[1]))
-    except (msgspec.DecodeError, UnicodeDecodeError, binascii.Error):
+    except _UNREADABLE:
         raise Denied("header") from None
     if header.typ.lower() != "jwt" or header.crit is not None or not header.kid:
         raise Denied("header")
@@ -153,7 +154,7 @@ def _read(authorization: str | None) -> tuple[str, _Header, _Claims]:
         raise Denied("algorithm")
     try:
         return token, header, _CLAIMS.decode(_decoded(found[2]))
-    except (msgspec.DecodeError, UnicodeDecodeError, binascii.Error):
+    except _UNREADABLE:
         raise Denied("claims") from None
 
 
