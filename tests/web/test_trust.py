@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,22 +12,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from cds_service.clients.keys import ALGORITHMS, KeyStore
+from cds_service.clients.keys import ALGORITHMS
 from cds_service.clients.model import Client
-from cds_service.clients.replay import InMemoryReplayStore
-from cds_service.clients.tokens import MOST_CHARACTERS, REASONS, Verifier
+from cds_service.clients.tokens import MOST_CHARACTERS, REASONS
 from cds_service.settings import ClientProfile, Settings
-from cds_service.web import log
 from cds_service.web.app import create_app
 from cds_service.web.config import BadConfiguration, WebConfig
 from cds_service.web.server import serve
-from cds_service.web.wiring import Wiring
 from tests.clients.signing import (
     AUDIENCE,
     BASE,
     ISSUER,
     NOW,
-    SERVICE,
     FakeKeys,
     claims,
     key_set,
@@ -40,55 +35,8 @@ from tests.clients.signing import (
     unpack,
 )
 from tests.web.cds_hooks import check_cards, check_discovery, check_outcome
-from tests.web.fakes import PATIENT, Assessor, bundle, encode, hook_request
-
-JKU = "https://ehr.example.org/jwks.json"
-EVIL = "https://evil.example.org/jwks.json"
-EHR = Client(id="ehr", issuer=ISSUER, jku=frozenset({JKU}))
-CALL = f"/cds-services/{SERVICE}"
-
-
-def _seconds(ahead: float) -> int:
-    return int(NOW.timestamp() + ahead)
-
-
-class Site:
-    """The service with its clients, their keys at hand, and its log."""
-
-    def __init__(self, *clients: Client, keys: FakeKeys | None = None, assess: Any = None, **config: Any) -> None:
-        self.keys = keys or FakeKeys(**{JKU: [public_jwk("k1")]})
-        store = KeyStore()
-        store.load = self.keys.load  # type: ignore[method-assign]
-        self.now = NOW
-        self.log = io.BytesIO()
-        self.assess = assess or Assessor()
-        clients = clients or (EHR,)
-        settings = Settings(public_base_url=BASE)
-        self.app = create_app(
-            WebConfig(settings=settings, **config),
-            Wiring(
-                ruleset=SimpleNamespace(digest="f00d", knowledge_version="0.1.0"),
-                assess=self.assess,
-                encode_response=encode,
-                clients=clients,
-                settings={one.id: msgspec.structs.replace(settings, client=one.profile) for one in clients},
-                verifier=Verifier(clients, store, InMemoryReplayStore(now=lambda: self.now), now=lambda: self.now),
-            ),
-            log.make_log(self.log),
-        )
-
-    def call(self, authorization: str | None, path: str = CALL, **members: Any) -> Any:
-        headers = {} if authorization is None else {"Authorization": authorization}
-        return self.app.test_client().post(path, json=hook_request(**members), headers=headers)
-
-    def bearer(self, made: str, path: str = CALL) -> Any:
-        return self.call(f"Bearer {made}", path)
-
-    @property
-    def last_line(self) -> dict[str, Any]:
-        line: dict[str, Any] = json.loads(self.log.getvalue().splitlines()[-1])
-        return line
-
+from tests.web.fakes import PATIENT, bundle, hook_request
+from tests.web.trusted import CALL, EHR, EVIL, JKU, Site, seconds
 
 # -- tokens that count
 
@@ -112,8 +60,8 @@ GOOD: dict[str, Callable[[], str]] = {
     "audience as a list": lambda: f"Bearer {token(aud=['https://other.example.org', AUDIENCE])}",
     "extra claims": lambda: f"Bearer {token(sub='x', nbf=int(NOW.timestamp()) - 300, custom={'a': 1})}",
     "tenant that nobody asked for": lambda: f"Bearer {token(tenant='t')}",
-    "expired within the leeway": lambda: f"Bearer {token(exp=_seconds(-59), iat=_seconds(-300))}",
-    "made within the leeway ahead": lambda: f"Bearer {token(iat=_seconds(60), nbf=_seconds(60))}",
+    "expired within the leeway": lambda: f"Bearer {token(exp=seconds(-59), iat=seconds(-300))}",
+    "made within the leeway ahead": lambda: f"Bearer {token(iat=seconds(60), nbf=seconds(60))}",
     "an hour": lambda: f"Bearer {token(exp=int(NOW.timestamp()) + 3600)}",
     "times with fractions": lambda: f"Bearer {token(iat=NOW.timestamp() - 0.5, exp=NOW.timestamp() + 299.5)}",
     "typ in small letters": lambda: f"Bearer {token(headers={'typ': 'jwt'})}",
@@ -234,13 +182,13 @@ BAD: dict[str, tuple[Callable[[], str | None], str]] = {
     "audience of the proxied address": (_bearer(aud=f"http://localhost{CALL}"), "audience"),
     "audience of another host": (_bearer(aud=f"https://evil.example.org{CALL}"), "audience"),
     "no audience in the list": (_bearer(payload=claims() | {"aud": []}), "audience"),
-    "expired": (_bearer(iat=_seconds(-600), exp=_seconds(-60)), "expired"),
-    "long expired": (_bearer(iat=_seconds(-99999), exp=_seconds(-99000)), "expired"),
-    "made in the future": (_bearer(iat=_seconds(61)), "not-yet"),
-    "not valid yet": (_bearer(nbf=_seconds(61)), "not-yet"),
-    "valid for longer than an hour": (_bearer(exp=_seconds(3601)), "lifetime"),
+    "expired": (_bearer(iat=seconds(-600), exp=seconds(-60)), "expired"),
+    "long expired": (_bearer(iat=seconds(-99999), exp=seconds(-99000)), "expired"),
+    "made in the future": (_bearer(iat=seconds(61)), "not-yet"),
+    "not valid yet": (_bearer(nbf=seconds(61)), "not-yet"),
+    "valid for longer than an hour": (_bearer(exp=seconds(3601)), "lifetime"),
     "valid for ever": (_bearer(exp=1e300), "lifetime"),
-    "over before it began": (_bearer(iat=_seconds(30), exp=_seconds(30)), "lifetime"),
+    "over before it began": (_bearer(iat=seconds(30), exp=seconds(30)), "lifetime"),
     "unlisted jku": (_bearer(name="evil", headers={"jku": EVIL}), "jku"),
     "jku that begins like the listed one": (_bearer(headers={"jku": f"{JKU}.evil.example.org"}), "jku"),
     "empty jku": (_bearer(headers={"jku": ""}), "jku"),
@@ -372,7 +320,7 @@ def test_tenants_tell_clients_of_one_issuer_apart() -> None:
 def test_a_shorter_life_may_be_asked_for() -> None:
     site = Site(msgspec.structs.replace(EHR, max_token_minutes=5))
     assert site.bearer(token()).status_code == 200
-    assert site.bearer(token(exp=_seconds(301))).status_code == 401
+    assert site.bearer(token(exp=seconds(301))).status_code == 401
 
 
 def test_several_listed_key_sets_need_a_jku() -> None:
