@@ -13,24 +13,11 @@ from typing import Literal, get_args
 
 import msgspec
 
-from cds_service.facts.gathered import Gathered, gathered_from_request, open_bundles
+from cds_service.facts.gathered import Gathered, gathered_from_request
 from cds_service.facts.model import DataGap, ResourceKind
 from cds_service.facts.reading import HookRequest
-from cds_service.facts.wire import (
-    AllergyIntolerance,
-    Bundle,
-    Condition,
-    DiagnosticReport,
-    MedicationRequest,
-    MedicationStatement,
-    Observation,
-    OperationOutcome,
-    Patient,
-    Procedure,
-    Resource,
-    ServiceRequest,
-    Unread,
-)
+from cds_service.facts.wire import Bundle, MedicationDispense, MedicationStatement, Patient, Resource
+from cds_service.fhir.ledger import KIND_NAMED, LISTS, Ledger
 
 MAX_RESOURCES = 20_000
 """More than a body of the default size limit can hold at 500 bytes each, the smallest that real records come in."""
@@ -117,43 +104,20 @@ QUERIES: tuple[Query, ...] = (
 TEMPLATES: dict[str, str] = {query.key: query.template for query in QUERIES}
 
 _KINDS: frozenset[ResourceKind] = frozenset(get_args(ResourceKind))
-_KIND_OF: dict[type, ResourceKind] = {
-    Patient: "patient",
-    MedicationRequest: "medications",
-    MedicationStatement: "medications",
-    Condition: "conditions",
-    Observation: "observations",
-    DiagnosticReport: "observations",
-    AllergyIntolerance: "allergies",
-    Procedure: "procedures",
-    ServiceRequest: "service-requests",
-}
-_LISTS: dict[ResourceKind, str] = {
-    "patient": "Patient record",
-    "medications": "Medication list",
-    "conditions": "Condition list",
-    "observations": "Laboratory results",
-    "allergies": "Allergy list",
-    "procedures": "Procedure list",
-    "service-requests": "Orders for tests and services",
-}
-_KIND_NAMED: dict[str, ResourceKind] = {read.__name__: kind for read, kind in _KIND_OF.items()}
 _KNOWN: dict[str, Query] = {query.key: query for query in QUERIES}
 # Sites that type their prefetch in by hand like to name a key by its type: then null and an empty Bundle say something.
 _KNOWN |= {
     name: next(query for query in QUERIES if query.template.startswith(name))
-    for name in _KIND_NAMED
+    for name in KIND_NAMED
     if name != "DiagnosticReport"
 }
-
-
-_PARTIAL = frozenset(
-    {"incomplete", "suppressed", "too-costly", "timeout", "throttled", "security", "forbidden", "transient"}
-)
-"""FHIR issue types by which a server says, however mildly, that an answer is not all there is."""
-
-
+_NAMED_BY_TYPE: dict[str, type] = {
+    "medication-statements": MedicationStatement,
+    "medication-dispenses": MedicationDispense,
+}
+"""Supplements that are recognized by their type under any key."""
 _NO_ALIASES: Mapping[str, str] = {}
+_NOTHING: Mapping[str, Resource | None] = {}
 
 
 class RequiredDataMissing(Exception):
@@ -172,36 +136,23 @@ class TooManyResources(Exception):
         self.limit = limit
 
 
-class _Ledger:
-    """What the keys read so far have supplied, failed to supply, or supplied in part."""
-
-    def __init__(self) -> None:
-        self.resources: list[Resource] = []
-        self.supplied: set[ResourceKind] = set()
-        self.failed: set[ResourceKind] = set()
-        self.incomplete: set[ResourceKind] = set()
-        self.gaps: list[DataGap] = []
-
-    def lose(self, query: Query | None, kinds: set[ResourceKind], gap: str, what: str) -> None:
-        """Part of an answer is lost: the gap is named, and the kinds count as incomplete where that matters."""
-        if query is None or query.closes:
-            self.incomplete |= kinds
-        subject = f"prefetch key {query.key}" if query else "a prefetch key"
-        self.gaps += [
-            DataGap(gap, kind, f"{_LISTS[kind]} may be incomplete: {subject} {what}.") for kind in sorted(kinds)
-        ]
-
-
 def gather(
-    request: HookRequest, max_resources: int = MAX_RESOURCES, aliases: Mapping[str, str] = _NO_ALIASES
+    request: HookRequest,
+    max_resources: int = MAX_RESOURCES,
+    aliases: Mapping[str, str] = _NO_ALIASES,
+    fetched: Mapping[str, Resource | None] = _NOTHING,
+    gaps: tuple[DataGap, ...] = (),
 ) -> Gathered:
     """Reads the prefetch of a checked request; `aliases` are the client's own keys to ours.
 
-    Raises `RequiredDataMissing` (412) and `TooManyResources` (413).
+    `fetched` is what the service fetched itself: under our keys what was missing, under the client's own key the
+    whole of a prefetched page that had more to it, under a resource type what others refer to. `gaps` say what could
+    not even be asked. Raises `RequiredDataMissing` (412) and `TooManyResources` (413).
     """
-    ledger = _Ledger()
-    for key, value in (request.prefetch or {}).items():
-        _read(ledger, _KNOWN.get(aliases.get(key, key)), value)
+    ledger = Ledger()
+    prefetch = request.prefetch or {}
+    for key, value in ({**prefetch, **fetched} if fetched else prefetch).items():
+        ledger.read(_KNOWN.get(aliases.get(key, key)), value, key in fetched)
     if "patient" not in ledger.supplied:
         raise RequiredDataMissing(("patient",))
     gathered = gathered_from_request(request, ledger.resources)
@@ -214,110 +165,37 @@ def gather(
         gathered,
         not_supplied=not_supplied,
         incomplete=frozenset(ledger.incomplete | (ledger.failed & ledger.supplied)),
-        gaps=(*_unsupplied(not_supplied - ledger.failed), *ledger.gaps),
+        gaps=(*_unsupplied(not_supplied - ledger.failed), *ledger.gaps, *gaps),
     )
     if len(gathered.resources) + len(gathered.drafts) > max_resources:
         raise TooManyResources(max_resources)
     return gathered
 
 
-def _read(ledger: _Ledger, query: Query | None, value: Resource | None) -> None:
-    outcomes: list[OperationOutcome] = []
-    types: set[type] = set()
-    if type(value) is Bundle:
-        types = {type(entry.resource) for entry in value.entry}
-        if Bundle in types or OperationOutcome in types:
-            opened = tuple(open_bundles((value,), {}))
-            types = {type(resource) for resource in opened}
-            outcomes = [resource for resource in opened if isinstance(resource, OperationOutcome)]
-    elif type(value) is OperationOutcome:
-        outcomes = [value]
-    elif value is not None:
-        types = {type(value)}
-    found = {_KIND_OF[one] for one in types if one in _KIND_OF}
-    problem = next((outcome for outcome in outcomes if _is_failure(outcome)), None)
-    if type(value) is Unread or (problem is not None and not found):
-        _fail(ledger, query, problem)
-        return
-    kinds = _kinds(query, value, found)
-    if query is None and MedicationRequest not in types and value is not None:
-        # statements alone, under a name we do not know, are a supplement: orders may exist that were not sent
-        kinds = kinds - {"medications"} if MedicationStatement in types else kinds
-    _note_supplied(ledger, query, kinds, found)
-    if value is not None:
-        ledger.resources.append(value)
-    elif query is not None and query.needed == "for treatment":
-        # "no data" to CDS Hooks 2.0, "refused" to some clients: warnings go on, no treatment rests on it (HZ-57)
-        ledger.incomplete.add(query.kind)
-        ledger.gaps.append(
-            DataGap("truncated", query.kind, f"{_LISTS[query.kind]} was sent as null: no treatment rests on it.")
-        )
-    if problem is not None:
-        ledger.lose(query, kinds or found, "fetch-failed", "came with an error")
-    if type(value) is Bundle and _is_cut(value):
-        ledger.lose(query, kinds or found, "truncated", "brought the first page only")
-    elif any(issue.code in _PARTIAL for outcome in outcomes for issue in outcome.issue):
-        ledger.lose(query, kinds or found, "truncated", "says that it is not complete")
+def missing_queries(request: HookRequest, aliases: Mapping[str, str] = _NO_ALIASES) -> tuple[Query, ...]:
+    """The queries that nothing in the prefetch answers. A failed one is answered: the client has tried."""
+    ledger = Ledger()
+    answered: set[str] = set()
+    for key, value in (request.prefetch or {}).items():
+        query = _KNOWN.get(aliases.get(key, key))
+        ledger.read(query, value)
+        if query is not None:
+            answered.add(query.key)
+    answered |= {key for key, read in _NAMED_BY_TYPE.items() if read in ledger.types}
+    answered |= {query.key for query in QUERIES if query.kind in ledger.supplied and not query.supplement}
+    return tuple(query for query in QUERIES if query.key not in answered)
 
 
-def _kinds(query: Query | None, value: Resource | None, found: set[ResourceKind]) -> set[ResourceKind]:
-    """What an answer is about: a known key says it; else the search's own link, else the types that came."""
-    if query is not None:
-        return {query.kind}
-    searched = _searched(value) if isinstance(value, Bundle) else None
-    return found if searched is None else searched
-
-
-def _note_supplied(ledger: _Ledger, query: Query | None, kinds: set[ResourceKind], found: set[ResourceKind]) -> None:
-    if "patient" in found:
-        ledger.supplied.add("patient")
-    if query is None or not query.supplement:
-        ledger.supplied |= kinds
-
-
-def _fail(ledger: _Ledger, query: Query | None, problem: OperationOutcome | None) -> None:
-    """The client could not obtain this answer, or nobody can read it. Not asked again: the client has tried."""
-    gap = "unreadable" if problem is None else "fetch-failed"
-    what = "could not be read" if problem is None else "could not be fetched"
-    if query is None:
-        return
-    if query.kind == "patient" and problem is None:
-        # it was sent: not a 412, yet nothing is known of the patient
-        ledger.supplied.add("patient")
-    if not query.supplement:
-        ledger.failed.add(query.kind)
-        ledger.gaps.append(DataGap(gap, query.kind, f"{_LISTS[query.kind]} {what}."))
-    elif problem is None or not any(issue.code == "not-supported" for issue in problem.issue):
-        # a server without this resource type has nothing to hide; any other failure does
-        ledger.lose(query, {query.kind}, gap, what)
-
-
-def _is_cut(bundle: Bundle) -> bool:
-    """Whether a searchset is one page of several: it links to a next one, or counts more matches than it holds."""
-    if any(link.relation == "next" for link in bundle.link):
-        return True
-    held = sum(type(entry.resource) is not OperationOutcome for entry in bundle.entry)
-    return isinstance(bundle.total, int) and bundle.type == "searchset" and bundle.total > held
-
-
-def _is_failure(outcome: OperationOutcome) -> bool:
-    """Warnings and information are how some EHRs say "no results"; an outcome without issues is a failure."""
-    return not outcome.issue or any(issue.severity not in ("warning", "information") for issue in outcome.issue)
-
-
-def _searched(bundle: Bundle) -> set[ResourceKind] | None:
-    """The kind that a searchset says it is about by its `self` link; None when it says nothing usable."""
-    url = next((link.url for link in bundle.link if link.relation == "self" and link.url), None)
-    if url is None:
-        return None
-    path, _, parameters = url.partition("?")
-    kind = _KIND_NAMED.get(path.rstrip("/").rpartition("/")[2])
-    if kind is None:
-        return None
-    if kind == "observations" and "category=" in parameters and "laboratory" not in parameters:
-        return set()  # vital signs alone do not tell that there is no laboratory result
-    return None if "code=" in parameters else {kind}
+def cut_answers(request: HookRequest, aliases: Mapping[str, str] = _NO_ALIASES) -> dict[str, tuple[Query | None, str]]:
+    """Prefetched pages that have more to them: by the client's key, the query (None: not known) and the `next` URL."""
+    found: dict[str, tuple[Query | None, str]] = {}
+    for key, value in (request.prefetch or {}).items():
+        if type(value) is Bundle and value.link:
+            url = next((link.url for link in value.link if link.relation == "next" and link.url), None)
+            if url is not None:
+                found[key] = (_KNOWN.get(aliases.get(key, key)), url)
+    return found
 
 
 def _unsupplied(kinds: frozenset[ResourceKind]) -> list[DataGap]:
-    return [DataGap("not-supplied", kind, f"{_LISTS[kind]} not supplied.") for kind in sorted(kinds)]
+    return [DataGap("not-supplied", kind, f"{LISTS[kind]} not supplied.") for kind in sorted(kinds)]
