@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from cds_service.cards.compose import Composer
+from cds_service.cards.hold_back import CardBasis, HeldBack, History
 from cds_service.cards.model import Card
 from cds_service.engine.context import Context
 from cds_service.engine.evaluate import evaluate_findings
@@ -34,10 +35,16 @@ class Assessment(msgspec.Struct, frozen=True):
     """What each treatment gate that was asked decided, by its id."""
     gate: str = ""
     """The patient gate that kept every card back, such as `gate-age`."""
+    bases: tuple[CardBasis, ...] = ()
+    """What each of `cards` rests on, in their order."""
+    silent: tuple[CardBasis, ...] = ()
+    """What rules found that this client runs silently."""
+    held_back: tuple[HeldBack, ...] = ()
+    """What would have a card, had one not been overridden for a lasting reason."""
 
 
 def assess(
-    gathered: Gathered, ruleset: Ruleset, settings: Settings, now: datetime, history: Any | None = None
+    gathered: Gathered, ruleset: Ruleset, settings: Settings, now: datetime, history: History | None = None
 ) -> Assessment:
     """Assess one patient for one hook.
 
@@ -45,22 +52,20 @@ def assess(
     Never raises for what the resources hold: what cannot be read is a data gap.
     """
     facts = build_facts(gathered, ruleset.terminology, settings, now)
-    return assess_facts(facts, ruleset, settings)
+    return assess_facts(facts, ruleset, settings, history)
 
 
-def assess_facts(facts: Facts, ruleset: Ruleset, settings: Settings) -> Assessment:
+def assess_facts(facts: Facts, ruleset: Ruleset, settings: Settings, history: History | None = None) -> Assessment:
     """The same from Facts on: the part whose cost depends on the rules and not on the request."""
     knowledge = ruleset.knowledge
     context = Context(facts, settings)
     gates = patient_gate(context, knowledge.patient_gates)
     silenced = gates.get("no-cards", "")
     cards: tuple[Card, ...] = ()
-    decisions: dict[str, Decision] = {}
+    composer = Composer(context, knowledge, ruleset.analyte_names, ruleset.digest, gates, history)
     if not silenced:
         evaluate_findings(context, knowledge, ruleset.analyte_names)
-        composer = Composer(context, knowledge, ruleset.analyte_names, ruleset.digest, gates)
         cards = composer.cards()
-        decisions = composer.decisions
     return Assessment(
         cards=cards,
         findings=tuple(context.findings.values()),
@@ -69,6 +74,9 @@ def assess_facts(facts: Facts, ruleset: Ruleset, settings: Settings) -> Assessme
         knowledge=knowledge.version,
         ruleset=ruleset.digest,
         tier=context.tier,
-        decisions=decisions,
+        decisions=composer.decisions,
         gate=silenced,
+        bases=tuple(composer.bases),
+        silent=tuple(composer.silent),
+        held_back=tuple(composer.held_back),
     )

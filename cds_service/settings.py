@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import tzinfo
+from datetime import timedelta, tzinfo
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -60,3 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     region: Literal["us", "uk"] = "us"
     risk_summary: Literal["default", "high-only", "any-moderate", "off"] = "default"
     client: ClientProfile = STANDARD
+    silent_rules: frozenset[str] = frozenset()
+    """Rules that this client runs without showing: recorded, on no card, and without points in the tier."""
+    hold_back_at_most: timedelta | None = None
+    """Shortens how long an overridden card stays back; zero: it does not, None: as the override reasons say."""

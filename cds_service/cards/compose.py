@@ -8,13 +8,14 @@ from typing import Any
 from cds_service.cards.detail import DetailWriter, contributor_name
 from cds_service.cards.drafts import Subject
 from cds_service.cards.handout import address, choose
+from cds_service.cards.hold_back import CardBasis, HeldBack, History, HoldBack, parts_of
 from cds_service.cards.model import Card, Coding, Link, Source
 from cds_service.cards.offers import Offered, OfferResolver, without_duplicates
-from cds_service.cards.select import ORDER_HOOKS, Selection, others, select
+from cds_service.cards.select import ORDER_HOOKS, Selection, named_on_summary, others, select
 from cds_service.cards.wording import counted, fill_summary, join
 from cds_service.engine.context import Context
 from cds_service.engine.loader import Knowledge
-from cds_service.engine.model import Decision, Finding
+from cds_service.engine.model import Decision, Finding, TierResult
 
 ASSESSMENT_EXTENSION = "org.legcramp.assessment"
 _STRONGEST = 3
@@ -24,10 +25,22 @@ class Composer:
     """Composes the cards of one assessment."""
 
     def __init__(
-        self, context: Context, knowledge: Knowledge, names: Mapping[str, str], digest: str, gates: Mapping[str, str]
+        self,
+        context: Context,
+        knowledge: Knowledge,
+        names: Mapping[str, str],
+        digest: str,
+        gates: Mapping[str, str],
+        history: History | None = None,
     ) -> None:
         self.context, self.knowledge, self.digest, self.gates = context, knowledge, digest, gates
         self.names = names
+        self.hold_back = HoldBack(history, knowledge.lasting_reasons, context.now, context.settings.hold_back_at_most)
+        self.bases: list[CardBasis] = []
+        """What each card rests on, in the order of the cards."""
+        self.silent: list[CardBasis] = []
+        """What rules found that this client runs silently."""
+        self.held_back: list[HeldBack] = []
         facts = context.facts
         subject = Subject(facts.patient.id, facts.encounter_id, context.now, context.settings.zone)
         self.offers = OfferResolver(context, knowledge, names, gates.get("no-doses", ""), subject)
@@ -40,7 +53,9 @@ class Composer:
 
     def cards(self) -> tuple[Card, ...]:
         """All cards of this hook, most urgent first, the summary card last."""
-        selection = select(self.context, self.knowledge, "only-critical" in self.gates)
+        selection = select(self.context, self.knowledge, "only-critical" in self.gates, self.hold_back)
+        self.held_back = selection.held_back
+        self.silent = [self._basis(finding, [], None) for finding in selection.silent]
         offered = [self.offers.resolve([finding]) for finding in selection.cards]
         if selection.summary is not None:
             folded = [selection.summary, *selection.folded]
@@ -58,6 +73,7 @@ class Composer:
         self, finding: Finding, offered: Offered, selection: Selection, is_first: bool, is_last: bool
     ) -> Card:
         named = selection.named_only if is_last else []
+        self.bases.append(self._basis(finding, named, None))
         unnamed = others(self.context, [*selection.cards, *named]) if self._names_others(selection, is_first) else []
         return self._card(
             finding,
@@ -76,6 +92,7 @@ class Composer:
     def _summary_card(self, summary: Finding, folded: list[Finding], offered: Offered) -> Card:
         tier = self.context.tier
         assert tier is not None  # summary rules ask the tier, so a ruleset that has them has one
+        self.bases.append(self._basis(summary, named_on_summary(folded, tier), tier))
         reviewable = [c for c in tier.contributors if c.group != "background"]
         strongest = [contributor_name(c.finding, self.context, self.names) for c in tier.contributors if c.points > 0]
         words: dict[str, Any] = {
@@ -94,8 +111,12 @@ class Composer:
             summary=text,
             detail=self.writer.of_summary(summary, folded, tier, offered),
             offered=offered,
-            rules=[summary, *folded, *(c.finding for c in tier.contributors)],
+            rules=[summary, *named_on_summary(folded, tier)],
         )
+
+    def _basis(self, finding: Finding, named: list[Finding], tier: TierResult | None) -> CardBasis:
+        assert finding.indicator is not None  # silent findings have no card
+        return CardBasis(finding.rule.id, finding.rule.topic, finding.indicator, parts_of(finding, named, tier))
 
     def _card(self, finding: Finding, summary: str, detail: str, offered: Offered, rules: list[Finding]) -> Card:
         rule, knowledge, base = finding.rule, self.knowledge, self.context.settings.public_base_url

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 
 import msgspec
 
+from cds_service.cards.hold_back import HeldBack, HoldBack
 from cds_service.engine.context import Context
 from cds_service.engine.evaluate import evaluate_rule
 from cds_service.engine.loader import Knowledge
-from cds_service.engine.model import INDICATORS, Finding
+from cds_service.engine.model import INDICATORS, Finding, TierResult
 from cds_service.engine.verdicts import YES
 
 ORDER_HOOKS = frozenset({"order-select", "order-sign", "medication-refill"})
@@ -23,22 +24,31 @@ class Selection(msgspec.Struct):
     named_only: list[Finding] = []
     """Warnings beyond the cap in quiet mode: one line each on the last warning card."""
     summary: Finding | None = None
+    held_back: list[HeldBack] = []
+    """What would have a card, had it not been overridden for a lasting reason."""
+    silent: list[Finding] = []
+    """What rules found that this client runs silently: recorded, and on no card."""
 
 
-def select(context: Context, knowledge: Knowledge, only_critical: bool) -> Selection:
+def select(context: Context, knowledge: Knowledge, only_critical: bool, hold_back: HoldBack) -> Selection:
     """Choose what is shown on this hook. Marks what is shown in `context.shown` before asking the summary rules."""
-    hook = context.facts.hook
+    hook, unseen = context.facts.hook, context.settings.silent_rules
     fired = [
         finding
         for finding in context.findings.values()
         if finding.fired and finding.indicator is not None and hook in finding.rule.hooks
     ]
     fired.sort(key=_rank)
-    if only_critical:
-        return Selection(cards=[f for f in fired if f.indicator == "critical"])
-    if hook in ORDER_HOOKS:
-        return Selection(cards=fired)
     selection = Selection()
+    if unseen:
+        selection.silent = [f for f in fired if f.rule.id in unseen]
+        fired = [f for f in fired if f.rule.id not in unseen]
+    if only_critical:
+        selection.cards = [f for f in fired if f.indicator == "critical"]
+        return selection
+    if hook in ORDER_HOOKS:
+        selection.cards = _without_held_back(fired, hold_back, selection)
+        return selection
     limits = knowledge.output["cards"]
     at_most = limits["quiet_warnings_at_most"] if context.quiet else limits["full_warnings_at_most"]
     warnings = 0
@@ -50,6 +60,8 @@ def select(context: Context, knowledge: Knowledge, only_critical: bool) -> Selec
             infos.append(finding)
         elif context.quiet and finding.rule.in_quiet_mode != "warning":
             continue
+        elif (held := hold_back.of(finding)) is not None:
+            selection.held_back.append(held)
         elif warnings < at_most:
             warnings += 1
             selection.cards.append(finding)
@@ -58,23 +70,57 @@ def select(context: Context, knowledge: Knowledge, only_critical: bool) -> Selec
         else:
             selection.folded.append(finding)
     context.shown = {str(finding.indicator) for finding in selection.cards}
-    selection.summary = _summary(context, knowledge)
+    selection.summary = _summary(context, knowledge, selection)
     if not context.quiet:
         selection.folded.extend(infos)
     elif selection.summary is not None:
         selection.folded = _all_on_this_hook(context)
     else:
-        selection.cards.extend(f for f in infos if _shows_in_quiet_mode(context, f))
+        shown = [f for f in infos if _shows_in_quiet_mode(context, f)]
+        selection.cards.extend(_without_held_back(shown, hold_back, selection))
+    _hold_summary_back(context, hold_back, selection)
     return selection
 
 
-def _summary(context: Context, knowledge: Knowledge) -> Finding | None:
+def _without_held_back(findings: Iterable[Finding], hold_back: HoldBack, selection: Selection) -> list[Finding]:
+    """The findings that are shown; those that are not go into `selection.held_back`."""
+    shown: list[Finding] = []
+    for finding in findings:
+        held = hold_back.of(finding)
+        if held is None:
+            shown.append(finding)
+        else:
+            selection.held_back.append(held)
+    return shown
+
+
+def _hold_summary_back(context: Context, hold_back: HoldBack, selection: Selection) -> None:
+    """The summary card stays back only if nothing on it is new or worse."""
+    if selection.summary is None or context.tier is None:
+        return
+    named = named_on_summary(selection.folded, context.tier)
+    held = hold_back.of(selection.summary, named, context.tier)
+    if held is not None:
+        selection.held_back.append(held)
+        selection.summary, selection.folded = None, []
+
+
+def named_on_summary(folded: list[Finding], tier: TierResult) -> list[Finding]:
+    """Every finding that a summary card names, contributors that only score included."""
+    return [*folded, *(c.finding for c in tier.contributors)]
+
+
+def _summary(context: Context, knowledge: Knowledge, selection: Selection) -> Finding | None:
+    """The summary rule that fires, unless this client runs it silently."""
     for rule in knowledge.active_rules:
         if rule.kind == "summary" and context.facts.hook in rule.hooks:
             finding = evaluate_rule(context, rule)
             context.findings[rule.id] = finding
             if finding.fired:
-                return finding
+                if rule.id not in context.settings.silent_rules:
+                    return finding
+                selection.silent.append(finding)
+                return None
     return None
 
 
@@ -86,6 +132,7 @@ def _all_on_this_hook(context: Context) -> list[Finding]:
         if finding.fired
         and finding.indicator is not None
         and finding.rule.kind == "finding"
+        and finding.rule.id not in context.settings.silent_rules
         and context.facts.hook in finding.rule.hooks
     ]
     return sorted(found, key=lambda finding: finding.rule.order_of)

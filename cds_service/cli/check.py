@@ -76,6 +76,8 @@ def as_data(name: str, now: datetime, assessment: Assessment) -> dict[str, Any]:
         "patient_gate": assessment.gate,
         "knowledge": assessment.knowledge,
         "ruleset": assessment.ruleset,
+        "held_back": to_plain(assessment.held_back),
+        "silent": [one.rule for one in assessment.silent],
     }
 
 

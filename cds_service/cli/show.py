@@ -21,6 +21,10 @@ def show_assessment(console: Console, name: str, hook: str, assessment: Assessme
         console.print(_panel(card))
     if not assessment.cards:
         console.print(Text(_why_no_cards(assessment)))
+    for held in assessment.held_back:
+        console.print(
+            Text(f"Held back until {held.until:%Y-%m-%d}: {held.rule}, overridden as {held.reason}", style="dim")
+        )
     for gap in assessment.data_gaps:
         source = f" ({gap.reference})" if gap.reference else ""
         console.print(Text(f"Data gap: {gap.text}{source}", style="dim"))

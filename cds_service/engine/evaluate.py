@@ -26,7 +26,13 @@ def evaluate_findings(context: Context, knowledge: Knowledge, names: Mapping[str
     symptoms = knowledge.vocabulary.facts[knowledge.output["symptoms"]]["surely"]
     context.quiet = symptoms(context) != YES
     if knowledge.tier is not None:
-        context.tier = knowledge.tier.count(context, context.findings, names)
+        context.tier = knowledge.tier.count(context, _scored(context), names)
+
+
+def _scored(context: Context) -> dict[str, Finding]:
+    """The findings that may score: a rule that is run silently would show itself in the points."""
+    silent = context.settings.silent_rules
+    return {rule: one for rule, one in context.findings.items() if rule not in silent} if silent else context.findings
 
 
 def evaluate_rule(context: Context, rule: Rule) -> Finding:

@@ -13,6 +13,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from cds_service.engine import loader_rules as build
 from cds_service.engine.criteria import Compiler, Vocabulary
 from cds_service.engine.derived import EQUATIONS, DerivedMeasurement
 from cds_service.engine.handout import Handout, handout
-from cds_service.engine.model import Gate, Reference, Rule
+from cds_service.engine.model import Gate, Reference, ReviewLimits, Rule
 from cds_service.engine.needs import needs
 from cds_service.engine.quantity import parse_duration
 from cds_service.engine.safety import Freeze, PatientGate, SweepRow
@@ -47,6 +48,11 @@ class Knowledge:
         self.references: dict[str, Reference] = {}
         self.override_system = ""
         self.override_reasons: dict[str, str] = {}
+        self.lasting_reasons: dict[str, timedelta] = {}
+        """How long a card stays back after an override with this reason; any other reason holds nothing back."""
+        self.foreign_reasons: dict[str, dict[str, str]] = {}
+        """Code system to code to words, of reasons that are counted but are none of ours."""
+        self.review_limits: ReviewLimits | None = None
         self.derived: tuple[DerivedMeasurement, ...] = ()
         self.patient_gates: tuple[PatientGate, ...] = ()
         self.sweep: tuple[SweepRow, ...] = ()
@@ -159,10 +165,28 @@ class _Loading:
         if document := self._document(self.folder / "override-reasons.yaml", "override-reasons"):
             knowledge.override_system = document.data["system"]
             knowledge.override_reasons = document.data["reasons"]
+            knowledge.lasting_reasons = self._lasting(document)
+            knowledge.foreign_reasons = document.data.get("also", {})
+            if "review" in document.data:
+                knowledge.review_limits = ReviewLimits(**document.data["review"])
         if document := self._document(self.folder / "output.yaml", "output"):
             knowledge.output = document.data
         for stem, document in self._documents("orders", "order"):
             knowledge.orders[self._named(stem, document, "order")] = document.data
+
+    def _lasting(self, document: Document) -> dict[str, timedelta]:
+        lasting: dict[str, timedelta] = {}
+        for reason, period in document.data.get("lasting", {}).items():
+            if reason not in document.data["reasons"]:
+                self.errors.append(
+                    RuleError(document.file, document.line(("lasting", reason)), f"there is no reason {reason!r}")
+                )
+                continue
+            try:
+                lasting[reason] = parse_duration(period)
+            except ValueError as error:
+                self.errors.append(RuleError(document.file, document.line(("lasting", reason)), str(error)))
+        return lasting
 
     def _rule_documents(self) -> Iterator[tuple[str, Document]]:
         for topic in TOPICS:

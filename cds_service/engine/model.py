@@ -42,6 +42,14 @@ class Reference(msgspec.Struct, frozen=True):
     checked: bool = False
 
 
+class ReviewLimits(msgspec.Struct, frozen=True):
+    """From which rates on a rule is to be reviewed, in percent of `at_least` cards or more (section 8)."""
+
+    overridden_above: int
+    accepted_below: int
+    at_least: int
+
+
 class Offer(msgspec.Struct, frozen=True):
     """One thing a rule offers: an order, a gated treatment, a review, a deletion of the draft, or text."""
 
