@@ -48,10 +48,10 @@ def configuration() -> Any:
         stop(str(error))
 
 
-def loaded(folder: Path | None) -> Ruleset:
+def loaded(folder: Path | None, without_snomed: bool = False) -> Ruleset:
     """The ruleset, or the end of the command with every mistake on a line of its own."""
     try:
-        return load_ruleset(folder)
+        return load_ruleset(folder, without_snomed)
     except RulesetError as error:
         stop(str(error))
     except OSError as error:

@@ -10,6 +10,7 @@
 | LEGCRAMP_MAX_BODY_BYTES | 10485760 | larger request bodies get a 413 |
 | LEGCRAMP_MAX_RESOURCES | 20000 | requests with more resources get a 413 |
 | LEGCRAMP_RULES | the bundled rules | folder of the rules |
+| LEGCRAMP_SNOMED | 1 | 0: without the SNOMED CT value sets, where the site has no license |
 | LEGCRAMP_PUBLIC_BASE_URL | http://127.0.0.1:8080 | where clients reach the service; links in cards start with it |
 | LEGCRAMP_ZONE | UTC | time zone of the site: what a bare day means |
 | LEGCRAMP_REGION | us | us or uk: wording and indicator profile |
@@ -55,6 +56,8 @@ class WebConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_resources: int = MAX_RESOURCES
     rules: Path | None = None
     """None: the rules that come with the package."""
+    snomed: bool = True
+    """Whether conditions coded in SNOMED CT are read."""
     workers: int = 0
     """0: one for each core."""
     threads: int = 8
@@ -83,6 +86,7 @@ def config_from(environ: Mapping[str, str] | None = None) -> WebConfig:
         max_body_bytes=given.number("MAX_BODY_BYTES", WebConfig().max_body_bytes),
         max_resources=given.number("MAX_RESOURCES", MAX_RESOURCES),
         rules=Path(rules) if rules else None,
+        snomed=given.switch("SNOMED") is not False,
         workers=given.number("WORKERS", 0, least=0),
         threads=given.number("THREADS", WebConfig().threads),
     )

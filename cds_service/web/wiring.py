@@ -65,7 +65,7 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
 
 def wire(config: WebConfig) -> Wiring:
     """Loads the rules and the clients, once. Raises `RulesetError` and `BadConfiguration`, which name every mistake."""
-    ruleset = load_ruleset(config.rules)
+    ruleset = load_ruleset(config.rules, not config.snomed)
     clients = site_clients(config, rule_ids=tuple(rule.id for rule in ruleset.knowledge.rules))
     return Wiring(
         ruleset=ruleset,

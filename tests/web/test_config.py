@@ -26,6 +26,7 @@ def test_every_variable() -> None:
             "LEGCRAMP_MAX_RESOURCES": "10",
             "LEGCRAMP_RULES": "/srv/rules",
             "LEGCRAMP_PUBLIC_BASE_URL": "https://cds.example.org/base/",
+            "LEGCRAMP_SNOMED": "0",
             "LEGCRAMP_ZONE": "Europe/London",
             "LEGCRAMP_REGION": "uk",
             "LEGCRAMP_RISK_SUMMARY": "off",
@@ -37,6 +38,7 @@ def test_every_variable() -> None:
     assert found.cors_origins == {"https://a.example", "http://b.example:8080"}
     assert (found.max_body_bytes, found.max_resources, found.workers, found.threads) == (1000, 10, 3, 4)
     assert (found.clients, found.discovery) == (Path("/etc/legcramp/clients.toml"), "guarded")
+    assert not found.snomed
     assert found.rules == Path("/srv/rules")
     assert found.settings.public_base_url == "https://cds.example.org/base"
     assert str(found.settings.zone) == "Europe/London"
@@ -68,6 +70,6 @@ def test_wrong_values_name_their_variable(name: str, value: str) -> None:
 def test_every_variable_is_documented() -> None:
     guide = (Path(__file__).resolve().parents[2] / "docs" / "integrating.md").read_text()
     variables = [line.split("|")[1].strip() for line in (config.__doc__ or "").splitlines() if line.startswith("| LEG")]
-    assert len(variables) == 14
+    assert len(variables) == 15
     for variable in variables:
         assert variable in guide
