@@ -8,7 +8,9 @@ from cds_service import __version__
 from cds_service.cli.check import check
 from cds_service.cli.rules import rules
 from cds_service.cli.scenarios import scenarios
+from cds_service.cli.screen import screen
 from cds_service.cli.serve import serve
+from cds_service.cli.validate_tier import validate_tier
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,3 +23,5 @@ main.add_command(serve)
 main.add_command(check)
 main.add_command(scenarios)
 main.add_command(rules)
+main.add_command(screen)
+main.add_command(validate_tier)
