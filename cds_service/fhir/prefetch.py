@@ -174,13 +174,14 @@ def gather(
 
 def missing_queries(request: HookRequest, aliases: Mapping[str, str] = _NO_ALIASES) -> tuple[Query, ...]:
     """The queries that nothing in the prefetch answers. A failed one is answered: the client has tried."""
+    prefetch = request.prefetch or {}
+    known = {key: _KNOWN.get(aliases.get(key, key)) for key in prefetch}
+    answered = {query.key for query in known.values() if query is not None}
+    if len(answered) == len(QUERIES):
+        return ()
     ledger = Ledger()
-    answered: set[str] = set()
-    for key, value in (request.prefetch or {}).items():
-        query = _KNOWN.get(aliases.get(key, key))
-        ledger.read(query, value)
-        if query is not None:
-            answered.add(query.key)
+    for key, value in prefetch.items():
+        ledger.read(known[key], value)
     answered |= {key for key, read in _NAMED_BY_TYPE.items() if read in ledger.types}
     answered |= {query.key for query in QUERIES if query.kind in ledger.supplied and not query.supplement}
     return tuple(query for query in QUERIES if query.key not in answered)

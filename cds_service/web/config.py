@@ -9,6 +9,9 @@
 | LEGCRAMP_CORS_ORIGINS | none | comma-separated origins of browser-based clients, such as https://ehr.example.org |
 | LEGCRAMP_MAX_BODY_BYTES | 10485760 | larger request bodies get a 413 |
 | LEGCRAMP_MAX_RESOURCES | 20000 | requests with more resources get a 413 |
+| LEGCRAMP_FHIR_DEADLINE_MS | 1500 | milliseconds for all that is fetched from an EHR for one request |
+| LEGCRAMP_FHIR_SERVERS | loopback addresses | in development: base URLs for callers without a token, comma-separated |
+| LEGCRAMP_FHIR_CA_FILE | the bundled certificates | PEM file of the certificates to trust for FHIR servers |
 | LEGCRAMP_RULES | the bundled rules | folder of the rules |
 | LEGCRAMP_SNOMED | 1 | 0: without the SNOMED CT value sets, where the site has no license |
 | LEGCRAMP_PUBLIC_BASE_URL | http://127.0.0.1:8080 | where clients reach the service; links in cards start with it |
@@ -31,6 +34,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from cds_service.fhir.prefetch import MAX_RESOURCES
+from cds_service.fhir.servers import parse_server
 from cds_service.settings import Settings
 
 PREFIX = "LEGCRAMP_"
@@ -54,6 +58,10 @@ class WebConfig(msgspec.Struct, frozen=True, kw_only=True):
     # A chart of 5,000 resources is 5 MB; double that leaves room, and eight threads full of it stay under 1 GB.
     max_body_bytes: int = 10 * 1024 * 1024
     max_resources: int = MAX_RESOURCES
+    fhir_deadline_ms: int = 1500
+    fhir_servers: frozenset[str] = frozenset()
+    """Development only: what callers without a token may have asked. Empty: any server on the loopback address."""
+    fhir_ca_file: str | None = None
     rules: Path | None = None
     """None: the rules that come with the package."""
     snomed: bool = True
@@ -85,6 +93,11 @@ def config_from(environ: Mapping[str, str] | None = None) -> WebConfig:
         ),
         max_body_bytes=given.number("MAX_BODY_BYTES", WebConfig().max_body_bytes),
         max_resources=given.number("MAX_RESOURCES", MAX_RESOURCES),
+        fhir_deadline_ms=given.number("FHIR_DEADLINE_MS", WebConfig().fhir_deadline_ms),
+        fhir_servers=frozenset(
+            given.server("FHIR_SERVERS", one) for one in given.text("FHIR_SERVERS", "").split(",") if one
+        ),
+        fhir_ca_file=given.file("FHIR_CA_FILE"),
         rules=Path(rules) if rules else None,
         snomed=given.switch("SNOMED") is not False,
         workers=given.number("WORKERS", 0, least=0),
@@ -132,6 +145,21 @@ class _Given:
         """None when it is not set."""
         text = self.text(name, "")
         return None if not text else self.choice(name, text, {"1", "0", "true", "false"}) in ("1", "true")
+
+    def file(self, name: str) -> str | None:
+        """None when it is not set."""
+        text = self.text(name, "")
+        if text and not Path(text).is_file():
+            raise BadConfiguration(f"{PREFIX}{name}: must be the path of a file")
+        return text or None
+
+    def server(self, name: str, text: str) -> str:
+        server = parse_server(text.strip())
+        if server is None:
+            raise BadConfiguration(
+                f"{PREFIX}{name}: must be base URLs of FHIR servers, such as https://ehr.example.org/r4"
+            )
+        return server.base
 
     def url(self, name: str, text: str) -> str:
         url = text.strip().rstrip("/")

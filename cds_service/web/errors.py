@@ -69,7 +69,8 @@ def _malformed(error: MalformedRequest) -> Response:
 
 def _missing(error: RequiredDataMissing) -> Response:
     mends = "; ".join(f"prefetch.{key}: send the result of {TEMPLATES[key]}" for key in error.keys)
-    return outcome(412, f"Required data was neither prefetched nor can it be fetched. {mends}.")
+    why = f" {g.no_access}." if g.get("no_access") else ""
+    return outcome(412, f"Required data was neither prefetched nor can it be fetched. {mends}.{why}")
 
 
 def _too_many(error: TooManyResources) -> Response:

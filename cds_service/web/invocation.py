@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, current_app, g, request
 
 from cds_service.facts.reading import decode_request
+from cds_service.fhir.complete import NOTHING_TO_ADD
 from cds_service.fhir.context import check_request
 from cds_service.fhir.prefetch import gather
 from cds_service.web import trust
@@ -28,7 +29,9 @@ def invoke(service_id: str) -> Response:
     hook_request = decode_request(read_json(request))
     service = service_for(service_id, client.profile, hook_request.hook)
     check_request(hook_request, service.hook)
-    gathered = gather(hook_request, config.max_resources, client.profile.prefetch_keys)
+    added = wiring.fetch(hook_request, client) if hook_request.fhirServer and wiring.fetch else NOTHING_TO_ADD
+    g.fetched, g.no_access = added.fetched, added.why
+    gathered = gather(hook_request, config.max_resources, client.profile.prefetch_keys, added.values, added.gaps)
     g.counts["resources"] = len(gathered.resources)
     settings = wiring.settings.get(client.id, config.settings)
     assessment = wiring.assess(gathered, wiring.ruleset, settings, wiring.now())

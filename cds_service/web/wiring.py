@@ -18,6 +18,10 @@ from cds_service.cards.response import encode_response
 from cds_service.clients.model import Client
 from cds_service.clients.tokens import Verifier
 from cds_service.facts.gathered import Gathered
+from cds_service.facts.reading import HookRequest
+from cds_service.fhir.access import Policy
+from cds_service.fhir.complete import Completion, FhirAccess
+from cds_service.fhir.prefetch import QUERIES
 from cds_service.ruleset import load_ruleset
 from cds_service.settings import STANDARD, ClientProfile, Settings
 from cds_service.web.config import WebConfig
@@ -61,6 +65,8 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of each client, by its id; for anyone else those of the site."""
     verifier: Verifier | None = None
     """None: tokens are not asked for."""
+    fetch: Callable[[HookRequest, Client], Completion] | None = None
+    """Fetches what a request with `fhirServer` lacks; None: nothing is ever fetched."""
 
 
 def wire(config: WebConfig) -> Wiring:
@@ -74,4 +80,18 @@ def wire(config: WebConfig) -> Wiring:
         clients=clients,
         settings=settings_of(clients, config.settings),
         verifier=verifier_of(clients, config),
+        fetch=_fhir_access(config).complete,
+    )
+
+
+def _fhir_access(config: WebConfig) -> FhirAccess:
+    return FhirAccess(
+        Policy(development=config.development, anonymous=config.fhir_servers),
+        seconds=config.fhir_deadline_ms / 1000,
+        # as many as all requests at work may have questions, so that none waits for another's
+        threads=config.threads * len(QUERIES),
+        # a record may be fetched in the size in which it may be sent
+        most_bytes=config.max_body_bytes,
+        most_resources=config.max_resources,
+        ca_file=config.fhir_ca_file,
     )

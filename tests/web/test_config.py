@@ -24,6 +24,9 @@ def test_every_variable() -> None:
             "LEGCRAMP_CORS_ORIGINS": "https://a.example, http://b.example:8080/",
             "LEGCRAMP_MAX_BODY_BYTES": "1000",
             "LEGCRAMP_MAX_RESOURCES": "10",
+            "LEGCRAMP_FHIR_DEADLINE_MS": "700",
+            "LEGCRAMP_FHIR_SERVERS": "https://EHR.example.org/r4/, http://127.0.0.1:8090/fhir",
+            "LEGCRAMP_FHIR_CA_FILE": __file__,
             "LEGCRAMP_RULES": "/srv/rules",
             "LEGCRAMP_PUBLIC_BASE_URL": "https://cds.example.org/base/",
             "LEGCRAMP_SNOMED": "0",
@@ -39,6 +42,8 @@ def test_every_variable() -> None:
     assert (found.max_body_bytes, found.max_resources, found.workers, found.threads) == (1000, 10, 3, 4)
     assert (found.clients, found.discovery) == (Path("/etc/legcramp/clients.toml"), "guarded")
     assert not found.snomed
+    assert found.fhir_servers == {"https://ehr.example.org/r4", "http://127.0.0.1:8090/fhir"}
+    assert (found.fhir_deadline_ms, found.fhir_ca_file) == (700, __file__)
     assert found.rules == Path("/srv/rules")
     assert found.settings.public_base_url == "https://cds.example.org/base"
     assert str(found.settings.zone) == "Europe/London"
@@ -60,6 +65,9 @@ def test_every_variable() -> None:
         ("RISK_SUMMARY", "on"),
         ("THREADS", "0"),
         ("MAX_BODY_BYTES", "0"),
+        ("FHIR_DEADLINE_MS", "1.5"),
+        ("FHIR_SERVERS", "https://user@ehr.example.org/r4"),
+        ("FHIR_CA_FILE", "/no/such/file.pem"),
     ],
 )
 def test_wrong_values_name_their_variable(name: str, value: str) -> None:
@@ -70,6 +78,6 @@ def test_wrong_values_name_their_variable(name: str, value: str) -> None:
 def test_every_variable_is_documented() -> None:
     guide = (Path(__file__).resolve().parents[2] / "docs" / "integrating.md").read_text()
     variables = [line.split("|")[1].strip() for line in (config.__doc__ or "").splitlines() if line.startswith("| LEG")]
-    assert len(variables) == 15
+    assert len(variables) == 18
     for variable in variables:
         assert variable in guide
