@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -58,3 +59,7 @@ def _encoded(line: Json | str | bytes) -> bytes:
 
 def fired(row: Json) -> set[str]:
     return {finding["rule"] for finding in row["findings"] if finding["verdict"] == "yes"}
+
+
+if __name__ == "__main__":  # a run that another process can kill: python -m tests.screening.running EXPORT OUT
+    run(Path(sys.argv[1]), Path(sys.argv[2]), block=6_000, partitions=48)
