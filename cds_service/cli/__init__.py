@@ -6,10 +6,12 @@ import click
 
 from cds_service import __version__
 from cds_service.cli.check import check
+from cds_service.cli.doctor import doctor
 from cds_service.cli.rules import rules
 from cds_service.cli.scenarios import scenarios
 from cds_service.cli.screen import screen
 from cds_service.cli.serve import serve
+from cds_service.cli.setup_sheet import setup_sheet
 from cds_service.cli.validate_tier import validate_tier
 
 
@@ -21,6 +23,8 @@ def main() -> None:
 
 main.add_command(serve)
 main.add_command(check)
+main.add_command(doctor)
+main.add_command(setup_sheet)
 main.add_command(scenarios)
 main.add_command(rules)
 main.add_command(screen)

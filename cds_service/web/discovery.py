@@ -75,7 +75,7 @@ def discover() -> Response:
     """Holds no patient data, so it may be cached; whoever proves to be a client of another profile gets its own."""
     profile = trust.identify_reader().profile
     headers = {"Cache-Control": "public, max-age=300", "Vary": "Authorization"}
-    return Response(_document(profile.same_id, profile.legacy10), content_type=JSON, headers=headers)
+    return Response(document(profile.same_id, profile.legacy10), content_type=JSON, headers=headers)
 
 
 def service_for(service_id: str, profile: ClientProfile, hook: str | None) -> Service:
@@ -92,7 +92,8 @@ def service_for(service_id: str, profile: ClientProfile, hook: str | None) -> Se
 
 
 @functools.cache
-def _document(same_id: bool, legacy10: bool) -> bytes:
+def document(same_id: bool = False, legacy10: bool = False) -> bytes:
+    """The discovery document of a profile."""
     services: list[dict[str, object]] = [msgspec.to_builtins(service) for service in SERVICES.values()]
     for service in services:
         if same_id:

@@ -121,7 +121,8 @@ class KeyServer:
                 outer.asked += 1
                 outer.headers = dict(self.headers)
                 status, headers, body = outer.answer()
-                self.send_response(status)
+                self.send_response_only(status)
+                headers = {"Date": self.date_time_string()} | headers
                 for key, value in headers.items():
                     self.send_header(key, value)
                 self.send_header("Content-Length", str(len(body)))
