@@ -114,7 +114,7 @@ def _levels(report: Report) -> Figure:
     axes.set_xticks(range(len(first)), [f"{row.level}\n{100 * row.population.value:.0f}% of adults" for row in first])
     axes.set_xlim(-0.5, len(first) - 0.5)
     axes.set_ylim(bottom=0)
-    axes.set_ylabel(f"% with {report.outcome.removeprefix('cramps ')}")
+    axes.set_ylabel(f"% with {report.outcome}")
     axes.set_title(f"Contributor level and reported cramps, {report.table} {report.cycle}", fontsize=9, loc="left")
     if len(report.tiers) > 1:
         axes.legend(frameon=False, loc="upper left")

@@ -50,10 +50,10 @@ def read_table(path: Path, columns: Columns) -> list[Respondent]:
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
             return _Reading(columns).all(csv.reader(file, strict=True))
-    except OSError as error:
-        raise BadTable(f"cannot be read ({error.strerror or type(error).__name__})") from None
     except (EOFError, UnicodeDecodeError, csv.Error, gzip.BadGzipFile) as error:
         raise BadTable(f"is not CSV in UTF-8 ({type(error).__name__})") from None
+    except OSError as error:
+        raise BadTable(f"cannot be read ({error.strerror or type(error).__name__})") from None
 
 
 class _Reading:

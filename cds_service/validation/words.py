@@ -162,10 +162,10 @@ def _contributors(report: Report) -> Table:
         before=f"Outcome: {report.outcome}. Odds ratios are adjusted for age, its square and sex (60 years or more: "
         "for sex alone), with 95% intervals; the last two columns speak of the weighted one. With all others: one "
         "regression with every contributor in it. In points: 2 x log2 of the ratio, the formula of section 3.",
-        after="Compatible: some ratio within the interval rounds to the points; with a wide interval that is no support "
-        f"for them. {len(judged)} judged values were tested; one in twenty would differ by chance alone. Contributors "
-        f"with under {report.least_exposed} exposed people, or under {LEAST_OF_EACH} exposed with or without the "
-        "outcome, are left out.",
+        after="Compatible: some ratio within the interval rounds to the points; with a wide interval that is no "
+        f"support for them. {len(judged)} judged values were tested; one in twenty would differ by chance alone. "
+        f"Contributors with under {report.least_exposed} exposed people, or under {LEAST_OF_EACH} exposed with or "
+        "without the outcome, are left out.",
         words=2,
     )
 
@@ -220,10 +220,7 @@ def _not_judged(report: Report) -> Table:
     return Table(
         title="What cannot be judged on this table",
         head=("rule", "contributor", "points", "why"),
-        rows=tuple(
-            (row.number, row.title, ", ".join(str(points) for points in row.points), row.why)
-            for row in report.not_judged
-        ),
+        rows=tuple((row.number, row.title, row.points, row.why) for row in report.not_judged),
         words=4,
     )
 
