@@ -23,9 +23,13 @@ from werkzeug.serving import make_server
 
 from cds_service.cli import examine, main
 from cds_service.cli.certificate import examine_certificate
-from cds_service.cli.examine import Examination, Finding
+from cds_service.cli.examine import Examination
+from cds_service.cli.examine_database import examine_database
+from cds_service.cli.finding import Finding
 from cds_service.cli.order_codes import ordered_items
 from cds_service.clients.profiles import PREFERENCE_LIST_ITEM
+from cds_service.feedback import migrate
+from cds_service.feedback.database import open_database
 from cds_service.ruleset import load_ruleset
 from cds_service.settings import Settings
 from cds_service.web.config import WebConfig
@@ -179,6 +183,47 @@ def test_a_fhir_server(tmp_path: Path, server: KeyServer, status: int, body: byt
     server.answer = lambda: (status, {}, body)
     found = of(asked(tmp_path, server, f'fhir_servers = ["{server.url}"]'), "client ehr")[-1]
     assert (found.level, word in found.what) == (level, True)
+
+
+# -- the database
+
+
+def kept(address: str) -> Finding:
+    return examine_database(address, offline=False)
+
+
+def test_a_database_with_its_tables(tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path}/memory.sqlite3"
+    missing = kept(address)
+    assert (missing.level, "not there yet" in missing.what) == ("warn", True)
+    assert not list(tmp_path.iterdir()), "looking makes no file"
+    database = open_database(address)
+    with database.durable.connect():
+        pass
+    assert "no tables yet" in kept(address).what
+    migrate.upgrade(database)
+    database.close()
+    assert kept(address).level == "ok"
+
+
+def test_no_database() -> None:
+    assert (kept("").level, "LEGCRAMP_DATABASE" in kept("").mend) == ("warn", True)
+
+
+@pytest.mark.parametrize(
+    "address", ["nonsense", "mysql://a/b", "sqlite://", "sqlite:////no/such/folder/a.db", "postgresql://127.0.0.1:1/x"]
+)
+def test_a_database_that_cannot_be_used(address: str) -> None:
+    assert kept(address).level == "fail"
+    assert kept(address).mend
+
+
+def test_the_password_of_a_database_is_not_shown() -> None:
+    assert "s3cret" not in repr(kept("postgresql://user:s3cret@127.0.0.1:1/x"))
+
+
+def test_offline_asks_no_server() -> None:
+    assert examine_database("postgresql://127.0.0.1:1/x", offline=True).level == "ok"
 
 
 # -- the clock

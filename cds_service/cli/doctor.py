@@ -10,7 +10,8 @@ import msgspec
 from rich.text import Text
 
 from cds_service.cli.console import FAILED, out
-from cds_service.cli.examine import Examination, Finding
+from cds_service.cli.examine import Examination
+from cds_service.cli.finding import Finding
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 

@@ -8,35 +8,24 @@ import time
 from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
-import msgspec
 import requests
 
 from cds_service.cli.certificate import examine_certificate
+from cds_service.cli.examine_database import examine_database
+from cds_service.cli.finding import Finding, Level
 from cds_service.cli.order_codes import ordered_items
 from cds_service.clients.fetch import Answer, fetch
 from cds_service.clients.keys import KeysUnavailable, read_key_set
 from cds_service.clients.model import Client
 from cds_service.ruleset import Ruleset, RulesetError, load_ruleset
 
-Level = Literal["ok", "warn", "fail"]
 _SECONDS = 8.0
 _MOST_METADATA = 16 * 1024 * 1024
 _DRIFT_WARNS, _DRIFT_FAILS = 20, 60
 """Seconds. Tokens are checked with 60 seconds of leeway, so a clock that is off by more refuses sound ones."""
-_MEMORY = "cds_service.feedback.doctor"
-"""The module that examines the database: `examine(config)` yields (level, what, mend)."""
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """One thing that was looked at. `mend` is empty where nothing needs to be done."""
-
-    about: str
-    level: Level
-    what: str
-    mend: str = ""
 
 
 class Examination:
@@ -54,7 +43,7 @@ class Examination:
         clients = yield from self._clients(ruleset)
         for client in clients:
             yield from self._client(client, ruleset)
-        yield from self._database()
+        yield examine_database(getattr(self.config, "database", None), self.offline)
         yield from self._public_address(ruleset)
         yield from self._clock()
 
@@ -153,17 +142,6 @@ class Examination:
         return Finding(about, "ok", f"FHIR server {server}: FHIR {version}")
 
     # -- what stands around
-
-    def _database(self) -> Iterator[Finding]:
-        try:
-            memory: Any = importlib.import_module(_MEMORY)
-        except ModuleNotFoundError as error:
-            if error.name is None or not _MEMORY.startswith(error.name):
-                raise
-            yield Finding("database", "warn", "this version keeps none: replay is known to each worker alone")
-            return
-        for level, what, mend in memory.examine(self.config):
-            yield Finding("database", level, what, mend)
 
     def _public_address(self, ruleset: Ruleset | None) -> Iterator[Finding]:
         parts = urlsplit(self.base)
