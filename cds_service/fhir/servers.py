@@ -69,7 +69,10 @@ def next_target(server: Server, page: str, link: str) -> str | None:
     """The URL to ask for the next page; None when it is not of the server's own origin. `page` is the present one."""
     if not _VISIBLE.fullmatch(link):
         return None
-    found = _TARGET.fullmatch(urljoin(page, link))
+    try:
+        found = _TARGET.fullmatch(urljoin(page, link))
+    except ValueError:
+        return None
     origin = parse_server(found[1]) if found else None
     if found is None or origin is None or origin.origin != server.origin:
         return None
