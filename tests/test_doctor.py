@@ -206,8 +206,9 @@ def test_a_database_with_its_tables(tmp_path: Path) -> None:
     assert kept(address).level == "ok"
 
 
-def test_no_database() -> None:
-    assert (kept("").level, "LEGCRAMP_DATABASE" in kept("").mend) == ("warn", True)
+@pytest.mark.parametrize("address", ["", "none"])
+def test_no_database(address: str) -> None:
+    assert (kept(address).level, "LEGCRAMP_DATABASE" in kept(address).mend) == ("warn", True)
 
 
 @pytest.mark.parametrize(

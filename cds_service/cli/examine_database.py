@@ -16,7 +16,7 @@ _ABOUT = "database"
 
 def examine_database(address: str | None, offline: bool) -> Finding:
     """Looks at the database of a URL; makes neither a file nor a table."""
-    if not address:
+    if not address or address == "none":
         what = "none is set: feedback is not kept, and a token is known as used to one worker alone"
         return Finding(_ABOUT, "warn", what, "Set LEGCRAMP_DATABASE.")
     missing = _missing_file(address)
