@@ -81,7 +81,8 @@ class FhirAccess:
         plan.add_missing(missing)
         plan.add_cut(cut)
         if not plan.questions:
-            return Completion(gaps=tuple(plan.gaps)) if plan.gaps else NOTHING_TO_ADD
+            left_out = plan.completion()
+            return left_out if left_out.gaps else NOTHING_TO_ADD
         until = deadline.sooner(self._seconds) if deadline is not None else Deadline(self._seconds)
         return self._fetch(plan, access, until)
 
