@@ -28,8 +28,13 @@ def stamp(cards: Iterable[Card], new_id: NewId) -> list[Card]:
                 for action in suggestion.actions
             )
             suggestions.append(replace(suggestion, uuid=new_id(), actions=actions))
-        stamped.append(replace(card, uuid=new_id(), suggestions=tuple(suggestions)))
+        stamped.append(replace(card, uuid=card.uuid or new_id(), suggestions=tuple(suggestions)))
     return stamped
+
+
+def identified(cards: Iterable[Card], new_id: NewId) -> tuple[Card, ...]:
+    """The cards with their uuid alone, so that it can be noted; `stamp` leaves it as it is."""
+    return tuple(msgspec.structs.replace(card, uuid=new_id()) for card in cards)
 
 
 def encode_response(cards: Iterable[Card], new_id: NewId, profile: ClientProfile = STANDARD) -> bytes:

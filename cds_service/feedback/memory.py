@@ -18,7 +18,6 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from cds_service.cards.hold_back import CardBasis, History, Override, Part
-from cds_service.cards.model import Card
 from cds_service.feedback.breaker import Breaker, Note, Result, Unavailable
 from cds_service.feedback.database import QUICK_SECONDS, Database
 from cds_service.feedback.pseudonyms import Pseudonyms
@@ -41,6 +40,15 @@ class Occasion(msgspec.Struct, frozen=True):
     hook: str
     hook_instance: str
     patient_id: str
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """One card, as it is noted. `offers` counts its suggestions; `silent`: it was left unsent."""
+
+    basis: CardBasis
+    uuid: str
+    offers: int = 0
+    silent: bool = False
 
 
 class Memory:
@@ -83,13 +91,13 @@ class Memory:
     def note_shown(
         self,
         occasion: Occasion,
-        cards: Iterable[tuple[CardBasis, Card, bool]],
+        cards: Iterable[Shown],
         versions: tuple[str, str],
         shown_at: datetime,
     ) -> None:
-        """Notes cards that have their uuid: what each rests on, the card, and whether it was left unsent (silent mode).
+        """Notes the cards of one invocation. `versions`: the digest of the ruleset and the version of the knowledge.
 
-        `versions` are those of the ruleset (its digest) and of the knowledge. Never raises.
+        Never raises.
         """
         rows = list(self._rows(occasion, cards, versions, shown_at))
         if not rows:
@@ -126,7 +134,7 @@ class Memory:
     def _rows(
         self,
         occasion: Occasion,
-        cards: Iterable[tuple[CardBasis, Card, bool]],
+        cards: Iterable[Shown],
         versions: tuple[str, str],
         shown_at: datetime,
     ) -> Iterable[Row]:
@@ -142,15 +150,15 @@ class Memory:
             "ruleset": ruleset,
             "knowledge": knowledge,
         }
-        for basis, card, silent in cards:
+        for card in cards:
             yield same | {
                 "card": card.uuid,
-                "rule": basis.rule,
-                "topic": basis.topic,
-                "indicator": basis.indicator,
-                "parts": msgspec.json.encode(basis.parts).decode(),
-                "offers": len(card.suggestions),
-                "silent": silent,
+                "rule": card.basis.rule,
+                "topic": card.basis.topic,
+                "indicator": card.basis.indicator,
+                "parts": msgspec.json.encode(card.basis.parts).decode(),
+                "offers": card.offers,
+                "silent": card.silent,
             }
 
 

@@ -7,13 +7,26 @@ from typing import Any
 
 from flask import Flask
 
-from cds_service.web import body, discovery, errors, handout, headers, invocation, log, operations, preview, rules_pages
+from cds_service.web import (
+    body,
+    discovery,
+    errors,
+    feedback,
+    handout,
+    headers,
+    invocation,
+    log,
+    operations,
+    preview,
+    rules_pages,
+)
 from cds_service.web.config import WebConfig, config_from
 from cds_service.web.wiring import Wiring, wire
 
 # One blueprint per concern. A new one (pages, feedback) is registered here and nowhere else.
 BLUEPRINTS = (
     discovery.blueprint,
+    feedback.blueprint,
     handout.blueprint,
     invocation.blueprint,
     operations.blueprint,

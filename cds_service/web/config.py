@@ -18,6 +18,11 @@
 | LEGCRAMP_ZONE | UTC | time zone of the site: what a bare day means |
 | LEGCRAMP_REGION | us | us or uk: wording and indicator profile |
 | LEGCRAMP_RISK_SUMMARY | default | default, high-only, any-moderate or off |
+| LEGCRAMP_DATABASE | development: .data/legcramp.sqlite3 | URL of the memory, a must in production; none: no memory |
+| LEGCRAMP_PATIENT_HASH_KEY | none | secret under which patients are hashed, needed outside development |
+| LEGCRAMP_FEEDBACK_COMMENTS | 0 | 1: free text of feedback is stored; it may hold anything about a patient |
+| LEGCRAMP_HOLD_BACK_DAYS | as the override reasons say | the longest that an overridden card stays back; 0: none does |
+| LEGCRAMP_RETENTION_DAYS | 730 | `legcramp purge` removes what is older |
 | LEGCRAMP_WORKERS | one a core | worker processes |
 | LEGCRAMP_THREADS | 8 | threads of each worker |
 """
@@ -26,6 +31,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -38,6 +44,7 @@ from cds_service.fhir.servers import parse_server
 from cds_service.settings import Settings
 
 PREFIX = "LEGCRAMP_"
+_DEVELOPMENT_DATABASE = "sqlite:///.data/legcramp.sqlite3"
 
 
 class BadConfiguration(Exception):
@@ -66,6 +73,11 @@ class WebConfig(msgspec.Struct, frozen=True, kw_only=True):
     """None: the rules that come with the package."""
     snomed: bool = True
     """Whether conditions coded in SNOMED CT are read."""
+    database: str = ""
+    """URL of the memory; `none` where nothing is to be remembered, empty where that was not said."""
+    patient_hash_key: str = ""
+    feedback_comments: bool = False
+    retention_days: int = 730
     workers: int = 0
     """0: one for each core."""
     threads: int = 8
@@ -82,9 +94,10 @@ def config_from(environ: Mapping[str, str] | None = None) -> WebConfig:
     rules = given.text("RULES", "")
     clients = given.text("CLIENTS", "")
     discovery: Any = given.choice("DISCOVERY", "open", {"open", "guarded"})
+    development = given.switch("DEVELOPMENT") or False
     return WebConfig(
         settings=settings,
-        development=given.switch("DEVELOPMENT") or False,
+        development=development,
         preview=given.switch("PREVIEW"),
         clients=Path(clients) if clients else None,
         discovery=discovery,
@@ -100,6 +113,10 @@ def config_from(environ: Mapping[str, str] | None = None) -> WebConfig:
         fhir_ca_file=given.file("FHIR_CA_FILE"),
         rules=Path(rules) if rules else None,
         snomed=given.switch("SNOMED") is not False,
+        database=given.text("DATABASE", _DEVELOPMENT_DATABASE if development else ""),
+        patient_hash_key=given.secret("PATIENT_HASH_KEY", least=16),
+        feedback_comments=given.switch("FEEDBACK_COMMENTS") or False,
+        retention_days=given.number("RETENTION_DAYS", WebConfig().retention_days),
         workers=given.number("WORKERS", 0, least=0),
         threads=given.number("THREADS", WebConfig().threads),
     )
@@ -118,6 +135,8 @@ def _settings(given: _Given) -> Settings:
             "RISK_SUMMARY", defaults.risk_summary, {"default", "high-only", "any-moderate", "off"}
         ),
     }
+    if given.text("HOLD_BACK_DAYS", ""):
+        choices["hold_back_at_most"] = timedelta(days=min(given.number("HOLD_BACK_DAYS", 0, least=0), 36_500))
     base_url = given.url("PUBLIC_BASE_URL", given.text("PUBLIC_BASE_URL", defaults.public_base_url))
     return Settings(public_base_url=base_url, zone=tz, **choices)
 
@@ -134,6 +153,12 @@ class _Given:
         if not (text.isascii() and text.isdecimal()) or int(text) < least:
             raise BadConfiguration(f"{PREFIX}{name}: must be a whole number, {least} or more")
         return int(text)
+
+    def secret(self, name: str, least: int) -> str:
+        text = self.text(name, "")
+        if text and len(text) < least:
+            raise BadConfiguration(f"{PREFIX}{name}: must have {least} characters or more")
+        return text
 
     def choice(self, name: str, default: str, allowed: set[str]) -> str:
         text = self.text(name, default)

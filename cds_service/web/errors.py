@@ -21,6 +21,7 @@ _ISSUE_CODES = {
     412: "required",
     413: "too-long",
     415: "not-supported",
+    503: "transient",
 }
 _TEXTS = {
     400: "The request is not valid HTTP for this address.",

@@ -13,6 +13,7 @@ from cds_service.web.body import read_json
 from cds_service.web.config import WebConfig
 from cds_service.web.discovery import IDS, SERVICES, service_for
 from cds_service.web.errors import JSON, Refusal
+from cds_service.web.remembering import consider
 from cds_service.web.wiring import Wiring
 
 blueprint = Blueprint("invocation", __name__)
@@ -34,7 +35,8 @@ def invoke(service_id: str) -> Response:
     gathered = gather(hook_request, config.max_resources, client.profile.prefetch_keys, added.values, added.gaps)
     g.counts["resources"] = len(gathered.resources)
     settings = wiring.settings.get(client.id, config.settings)
-    assessment = wiring.assess(gathered, wiring.ruleset, settings, wiring.now())
-    g.counts |= {"cards": len(assessment.cards), "data_gaps": len(assessment.data_gaps)}
-    answer = wiring.encode_response(assessment.cards, wiring.new_id, client.profile)
+    considered = consider(wiring, client, settings, gathered, hook_request, service_id)
+    g.counts |= {"cards": len(considered.cards), "data_gaps": len(considered.assessment.data_gaps)}
+    answer = wiring.encode_response(considered.cards, wiring.new_id, client.profile)
+    considered.note(wiring)
     return Response(answer, content_type=JSON)

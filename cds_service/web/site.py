@@ -33,7 +33,14 @@ def site_clients(config: WebConfig, rule_ids: Collection[str] | None = None) -> 
 
 def settings_of(clients: Iterable[Client], settings: Settings) -> dict[str, Settings]:
     """The site's settings with the profile of each client, by the client's id."""
-    return {client.id: msgspec.structs.replace(settings, client=client.profile) for client in clients}
+    return {
+        client.id: msgspec.structs.replace(
+            settings,
+            client=client.profile,
+            silent_rules=frozenset() if isinstance(client.silent, bool) else client.silent,
+        )
+        for client in clients
+    }
 
 
 def verifier_of(clients: tuple[Client, ...], config: WebConfig, replay: ReplayStore | None = None) -> Verifier | None:

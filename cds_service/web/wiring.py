@@ -17,14 +17,16 @@ from cds_service.cards.model import Card
 from cds_service.cards.response import encode_response
 from cds_service.clients.model import Client
 from cds_service.clients.tokens import Verifier
-from cds_service.facts.gathered import Gathered
 from cds_service.facts.reading import HookRequest
+from cds_service.feedback.store import Remembers, Store
 from cds_service.fhir.access import Policy
 from cds_service.fhir.complete import Completion, FhirAccess
 from cds_service.fhir.prefetch import QUERIES
 from cds_service.ruleset import load_ruleset
 from cds_service.settings import STANDARD, ClientProfile, Settings
+from cds_service.web import log
 from cds_service.web.config import WebConfig
+from cds_service.web.remembering import store_of
 from cds_service.web.site import settings_of, site_clients, verifier_of
 
 
@@ -56,7 +58,8 @@ class EncodeResponse(Protocol):
 
 class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     ruleset: LoadedRules
-    assess: Callable[[Gathered, Any, Settings, datetime], Assessed]
+    assess: Callable[..., Assessed]
+    """`assess(gathered, ruleset, settings, now)`, and with a history where one was found."""
     encode_response: EncodeResponse
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     new_id: Callable[[], str] = lambda: str(uuid4())
@@ -67,19 +70,26 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     """None: tokens are not asked for."""
     fetch: Callable[[HookRequest, Client], Completion] | None = None
     """Fetches what a request with `fhirServer` lacks; None: nothing is ever fetched."""
+    store: Store | None = None
+    """Where feedback and used tokens are kept; None: nowhere."""
+    memory: Remembers | None = None
+    """What was shown and overridden; None: nothing is remembered."""
 
 
 def wire(config: WebConfig) -> Wiring:
     """Loads the rules and the clients, once. Raises `RulesetError` and `BadConfiguration`, which name every mistake."""
     ruleset = load_ruleset(config.rules, not config.snomed)
     clients = site_clients(config, rule_ids=tuple(rule.id for rule in ruleset.knowledge.rules))
+    store = store_of(config, ruleset.knowledge, lambda event, _count: log.make_log().warning(event))
     return Wiring(
         ruleset=ruleset,
         assess=assess,
         encode_response=encode_response,
         clients=clients,
         settings=settings_of(clients, config.settings),
-        verifier=verifier_of(clients, config),
+        verifier=verifier_of(clients, config, None if store is None else store.replay),
+        store=store,
+        memory=None if store is None else store.memory,
         fetch=_fhir_access(config).complete,
     )
 

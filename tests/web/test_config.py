@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,11 @@ def test_every_variable() -> None:
             "LEGCRAMP_ZONE": "Europe/London",
             "LEGCRAMP_REGION": "uk",
             "LEGCRAMP_RISK_SUMMARY": "off",
+            "LEGCRAMP_DATABASE": "sqlite:////srv/memory.sqlite3",
+            "LEGCRAMP_PATIENT_HASH_KEY": "nobody can guess this",
+            "LEGCRAMP_FEEDBACK_COMMENTS": "1",
+            "LEGCRAMP_HOLD_BACK_DAYS": "30",
+            "LEGCRAMP_RETENTION_DAYS": "400",
             "LEGCRAMP_WORKERS": "3",
             "LEGCRAMP_THREADS": "4",
         }
@@ -44,6 +50,9 @@ def test_every_variable() -> None:
     assert not found.snomed
     assert found.fhir_servers == {"https://ehr.example.org/r4", "http://127.0.0.1:8090/fhir"}
     assert (found.fhir_deadline_ms, found.fhir_ca_file) == (700, __file__)
+    assert (found.database, found.patient_hash_key) == ("sqlite:////srv/memory.sqlite3", "nobody can guess this")
+    assert (found.feedback_comments, found.retention_days) == (True, 400)
+    assert found.settings.hold_back_at_most == timedelta(days=30)
     assert found.rules == Path("/srv/rules")
     assert found.settings.public_base_url == "https://cds.example.org/base"
     assert str(found.settings.zone) == "Europe/London"
@@ -63,6 +72,9 @@ def test_every_variable() -> None:
         ("REGION", "fr"),
         ("DISCOVERY", "closed"),
         ("RISK_SUMMARY", "on"),
+        ("PATIENT_HASH_KEY", "too short"),
+        ("HOLD_BACK_DAYS", "soon"),
+        ("RETENTION_DAYS", "0"),
         ("THREADS", "0"),
         ("MAX_BODY_BYTES", "0"),
         ("FHIR_DEADLINE_MS", "1.5"),
@@ -75,9 +87,14 @@ def test_wrong_values_name_their_variable(name: str, value: str) -> None:
         config_from({f"LEGCRAMP_{name}": value})
 
 
+def test_only_development_has_a_database_that_nobody_named() -> None:
+    assert config_from({"LEGCRAMP_DEVELOPMENT": "1"}).database == "sqlite:///.data/legcramp.sqlite3"
+    assert config_from({}).database == ""
+
+
 def test_every_variable_is_documented() -> None:
     guide = (Path(__file__).resolve().parents[2] / "docs" / "integrating.md").read_text()
     variables = [line.split("|")[1].strip() for line in (config.__doc__ or "").splitlines() if line.startswith("| LEG")]
-    assert len(variables) == 18
+    assert len(variables) == 23
     for variable in variables:
         assert variable in guide

@@ -58,7 +58,7 @@ def test_a_fault_is_logged_by_kind_and_place() -> None:
     make_app(Assessor(error=KeyError("Zaphod")), log=stream).test_client().post(SERVICE, json=hook_request())
     (line,) = lines(stream)
     assert line["level"] == "error"
-    assert line["fault"].startswith("KeyError at web/invocation.py:")
+    assert line["fault"].startswith("KeyError at web/remembering.py:")
 
 
 def test_other_fields_are_dropped() -> None:
