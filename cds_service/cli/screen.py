@@ -108,6 +108,35 @@ def run(
         raise SystemExit(FAILED)
 
 
+@screen.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="DIR")
+@click.option("--against", type=click.Path(path_type=Path, exists=True, file_okay=False), help="An earlier run.")
+@click.option(
+    "--hide-below",
+    type=click.IntRange(0),
+    default=5,
+    show_default=True,
+    help="Counts of people from 1 up to this are hidden, and what would give them away; 0 hides nothing.",
+)
+@click.option("--examples", type=click.IntRange(0), default=5, show_default=True, help="Ids for the reviewer a change.")
+@click.option("--rules", type=click.Path(path_type=Path), help="The folder of the rules, if not the bundled one.")
+def report(folder: Path, against: Path | None, hide_below: int, examples: int, rules: Path | None) -> None:
+    """Report what the rules would do to the people of a run: report.html and report.md in its folder.
+
+    With --against also what differs from an earlier run, and for the reviewer a list of examples by patient id.
+    """
+    from cds_service.screening.report.make import NoRun, make_report
+
+    ruleset = loaded(rules or configuration().rules)
+    titles = {rule.id: rule.title for rule in ruleset.knowledge.rules}
+    try:
+        written = make_report(folder, against, titles, hide_below, examples)
+    except NoRun as error:
+        stop(str(error), FAILED)
+    for path in written:
+        say(path.as_posix())
+
+
 def tell(summary: Summary) -> None:
     """The run in a few lines; what was broken on standard error, by place."""
     for place in summary.broken:
