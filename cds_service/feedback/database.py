@@ -14,9 +14,10 @@ import msgspec
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
-QUICK_SECONDS = 0.25
+QUICK_SECONDS = 0.5
 """The longest that a request for cards waits for the database, once; then it is left alone for a while."""
 DURABLE_SECONDS = 3.0
+"""The longest that feedback waits before it gets a 503."""
 _CONNECT_SECONDS = 2
 
 
@@ -28,6 +29,8 @@ class Database(msgspec.Struct, frozen=True):
     url: URL
     quick: Engine
     durable: Engine
+    quick_seconds: float = QUICK_SECONDS
+    durable_seconds: float = DURABLE_SECONDS
 
     @property
     def is_sqlite(self) -> bool:
@@ -44,12 +47,16 @@ class Database(msgspec.Struct, frozen=True):
         self.durable.dispose()
 
 
-def open_database(address: str) -> Database:
+def open_database(
+    address: str, quick_seconds: float = QUICK_SECONDS, durable_seconds: float = DURABLE_SECONDS
+) -> Database:
     """The database of a URL, `sqlite:///file` or `postgresql://...`. Connects to nothing yet. Raises `BadDatabase`."""
     url = _url(address)
     if url.get_backend_name() == "sqlite":
-        return Database(url, _sqlite(url, QUICK_SECONDS, "NORMAL"), _sqlite(url, DURABLE_SECONDS, "FULL"))
-    return Database(url, _postgresql(url, QUICK_SECONDS, "off"), _postgresql(url, DURABLE_SECONDS, "on"))
+        quick, durable = _sqlite(url, quick_seconds, "NORMAL"), _sqlite(url, durable_seconds, "FULL")
+    else:
+        quick, durable = _postgresql(url, quick_seconds, "off"), _postgresql(url, durable_seconds, "on")
+    return Database(url, quick, durable, quick_seconds, durable_seconds)
 
 
 def _url(address: str) -> URL:

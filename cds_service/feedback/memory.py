@@ -1,6 +1,6 @@
 """What the road of a request asks of the memory: what was overridden before, and to note what is shown now.
 
-Both wait for the database within `QUICK_SECONDS`, once, and then go on without it: a card is never late or missing
+Both wait for the database within `quick_seconds`, once, and then go on without it: a card is never late or missing
 because of what is remembered. What could not be written waits in this process, up to a limit, for the next time that
 the database answers; what does not fit is counted as lost.
 """
@@ -19,7 +19,7 @@ from sqlalchemy import Connection, select
 
 from cds_service.cards.hold_back import CardBasis, History, Override, Part
 from cds_service.feedback.breaker import Breaker, Note, Result, Unavailable
-from cds_service.feedback.database import QUICK_SECONDS, Database
+from cds_service.feedback.database import Database
 from cds_service.feedback.pseudonyms import Pseudonyms
 from cds_service.feedback.statements import insert_new
 from cds_service.feedback.tables import FEEDBACK, SHOWN
@@ -129,7 +129,9 @@ class Memory:
             return [self._waiting.popleft() for _ in range(min(len(self._waiting), _AT_ONCE))]
 
     def _attempt(self, work: Callable[[Connection], Result]) -> Result:
-        return self.breaker.attempt(self.database.quick, work, QUICK_SECONDS, watched=not self.database.is_sqlite)
+        return self.breaker.attempt(
+            self.database.quick, work, self.database.quick_seconds, watched=not self.database.is_sqlite
+        )
 
     def _rows(
         self,

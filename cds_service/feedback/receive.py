@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from cds_service.clients.model import Client
 from cds_service.feedback.breaker import Breaker
-from cds_service.feedback.database import DURABLE_SECONDS, Database
+from cds_service.feedback.database import Database
 from cds_service.feedback.decode import Told
 from cds_service.feedback.pseudonyms import Pseudonyms
 from cds_service.feedback.reasons import KnownReasons, stored_reason
@@ -44,7 +44,7 @@ class Receiver:
             connection.execute(insert_new(connection, FEEDBACK, "digest"), rows)
 
         watched = not self._database.is_sqlite
-        self._breaker.attempt(self._database.durable, write, DURABLE_SECONDS, watched)
+        self._breaker.attempt(self._database.durable, write, self._database.durable_seconds, watched)
 
     def _row(self, client: Client, service: str, told: Told, received_at: datetime) -> dict[str, Any]:
         card = self._pseudonyms.identifier(client.id, told.card)

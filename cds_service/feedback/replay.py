@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from cds_service.clients.replay import InMemoryReplayStore
 from cds_service.feedback.breaker import Breaker, Note, Unavailable
-from cds_service.feedback.database import QUICK_SECONDS, Database
+from cds_service.feedback.database import Database
 from cds_service.feedback.statements import insert_new
 from cds_service.feedback.tables import REPLAY
 
@@ -34,7 +34,7 @@ class SharedReplayStore:
 
         try:
             watched = not self._database.is_sqlite
-            return self._breaker.attempt(self._database.quick, insert, QUICK_SECONDS, watched)
+            return self._breaker.attempt(self._database.quick, insert, self._database.quick_seconds, watched)
         except Unavailable:
             self._note("replay-fallback", 1)
             return False

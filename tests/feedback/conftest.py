@@ -16,6 +16,9 @@ from tests.feedback import postgresql
 
 __all__ = ["load"]
 
+PATIENCE_SECONDS = 30.0
+"""No test depends on how fast a shared machine is, but those about waiting."""
+
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[postgresql.Server]:
@@ -37,7 +40,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def database(address: str) -> Iterator[Database]:
     """A database with its tables."""
-    opened = open_database(address)
+    opened = open_database(address, PATIENCE_SECONDS, PATIENCE_SECONDS)
     upgrade(opened)
     yield opened
     opened.close()
