@@ -30,7 +30,8 @@ class SharedReplayStore:
                "expires_at": expires_at}  # fmt: skip
 
         def insert(connection: Connection) -> bool:
-            return bool(connection.execute(insert_new(connection, REPLAY, "client", "jti"), row).rowcount == 0)
+            statement = insert_new(connection, REPLAY, "client", "jti").returning(REPLAY.c.jti)
+            return connection.execute(statement, row).first() is None
 
         try:
             watched = not self._database.is_sqlite
