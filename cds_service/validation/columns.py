@@ -93,6 +93,13 @@ class ContributorColumns(_Strict, frozen=True):
     """What the table cannot tell of it."""
 
 
+class SameSurvey(_Strict, frozen=True):
+    """Contributors whose published source looked at the very people of this table."""
+
+    rules: tuple[str, ...] = ()
+    why: str = ""
+
+
 class Nearest(_Strict, frozen=True):
     """A column close to a contributor: 1 or, with `above`, more than the number for the sex."""
 
@@ -127,6 +134,7 @@ class Columns(_Strict, frozen=True):
     features: tuple[str, ...]
     feature_classes: tuple[str, ...]
     columns: dict[str, Column]
+    same_survey: SameSurvey = SameSurvey()
 
     def is_examined(self, contributor: str) -> bool:
         """Whether a contributor needs the examination, so that the weights of the examined count."""

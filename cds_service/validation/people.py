@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from cds_service.assess import assess
+from cds_service.assess import Assessment, assess
 from cds_service.ruleset import Ruleset
 from cds_service.settings import Settings
 from cds_service.validation.columns import Columns
@@ -20,6 +21,8 @@ Fired = tuple[str, str]
 class Scored(msgspec.Struct, frozen=True):
     points: int
     level: str
+    independent: int
+    """Points without the contributors whose source looked at this very survey."""
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -70,13 +73,16 @@ def _person(
     first = next(iter(rulesets.values()))
     now = maker.calendar.now
     plain = maker.gathered(one)
-    scored = {name: _scored(assess(plain, ruleset, settings, now)) for name, ruleset in rulesets.items()}
+    left_out = frozenset(columns.same_survey.rules)
+    scored = {
+        name: _scored(assess(plain, ruleset, settings, now), ruleset, left_out) for name, ruleset in rulesets.items()
+    }
     cramping = assess(maker.gathered(one, with_cramps=True), first, settings, now)
     fired = [finding for finding in cramping.findings if finding.fired]
     return Person(
         respondent=one,
         scored=scored,
-        with_cramps=_scored(cramping),
+        with_cramps=_scored(cramping, first, left_out),
         fired=frozenset((finding.rule.id, finding.band) for finding in fired),
         parts=frozenset(
             (finding.rule.id, name)
@@ -94,10 +100,16 @@ def _person(
     )
 
 
-def _scored(assessment: object) -> Scored:
-    tier = getattr(assessment, "tier", None)
-    assert tier is not None, "an adult without a birth date in the future has a tier"
-    return Scored(tier.points, tier.level)
+def _scored(assessment: Assessment, ruleset: Ruleset, left_out: frozenset[str]) -> Scored:
+    tier, rules = assessment.tier, ruleset.knowledge.tier
+    assert tier is not None, "every adult has a tier"
+    assert rules is not None
+    by_group: Counter[str] = Counter()
+    for one in tier.contributors:
+        if one.finding.rule.id not in left_out:
+            by_group[one.group] += one.points
+    independent = sum(min(points, rules.caps[group]) for group, points in by_group.items())
+    return Scored(tier.points, tier.level, independent)
 
 
 def _classes(one: Respondent, columns: Columns, ruleset: Ruleset) -> frozenset[str]:

@@ -115,6 +115,8 @@ class Report(msgspec.Struct, frozen=True):
     not_judged: tuple[NotJudged, ...]
     nearest: tuple[NearestRow, ...]
     assumed: dict[str, str]
+    same_survey: str
+    """Which points come from a source that looked at these very people."""
     knowledge: str
     ruleset: str
 
@@ -175,6 +177,7 @@ class _Judging:
             not_judged=tuple(contributors.not_judged(rows)),
             nearest=tuple(contributors.nearest()),
             assumed=columns.assumed,
+            same_survey=columns.same_survey.why,
             knowledge=ruleset.knowledge_version,
             ruleset=ruleset.digest,
         )
@@ -224,6 +227,12 @@ class _Judging:
         asked: list[tuple[str, Flags, Floats, Floats]] = [
             ("with leg cramps on everybody's record, so that pregnancy scores too", self.kept, self.weights, cramping),
             ("all who answered, examined or not", cohort.interview_weights > 0, cohort.interview_weights, points),
+            (
+                "without points whose source is this survey",
+                self.kept,
+                self.weights,
+                np.array([float(one.scored[self.first].independent) for one in cohort.people]),
+            ),
             ("without pregnant women", self.kept & ~pregnant, self.weights, points),
             ("without users of quinine", self.kept & ~quinine, self.weights, points),
             ("only people of whom every needed column is known", self.kept & whole, self.weights, points),

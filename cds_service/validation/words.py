@@ -165,7 +165,7 @@ def _contributors(report: Report) -> Table:
         after="Compatible: some ratio within the interval rounds to the points; with a wide interval that is no "
         f"support for them. {len(judged)} judged values were tested; one in twenty would differ by chance alone. "
         f"Contributors with under {report.least_exposed} exposed people, or under {LEAST_OF_EACH} exposed with or "
-        "without the outcome, are left out.",
+        f"without the outcome, are left out. {report.same_survey}".rstrip(),
         words=2,
     )
 
