@@ -155,3 +155,52 @@ def _product(order: dict[str, Any], dose: Decimal, unit: str) -> tuple[dict[str,
 
 def _plain(value: Decimal) -> int | float:
     return int(value) if value == value.to_integral_value() else float(value)
+
+
+def screening_flag(patient_id: str, finding: dict[str, str], at: datetime, base_url: str) -> Resource:
+    """A Flag that a screening proposes. R4 Flags know no draft: `inactive` is one that nobody is shown until a
+    clinician activates it. `finding` has `rule`, `title`, `indicator` and the card's `text`.
+    """
+    return {
+        "resourceType": "Flag",
+        "identifier": [_screening_identifier(patient_id, finding, base_url)],
+        "status": "inactive",
+        "category": [{"text": "Proposed by population screening"}],
+        "code": {"coding": [_screening_code(finding, base_url)], "text": finding["text"]},
+        "subject": {"reference": f"Patient/{patient_id}"},
+        "period": {"start": at.isoformat()},
+    }
+
+
+_SEVERITIES = {"critical": "high", "warning": "moderate", "info": "low"}
+
+
+def screening_issue(
+    patient_id: str, finding: dict[str, str], evidence: tuple[str, ...], at: datetime, base_url: str
+) -> Resource:
+    """A DetectedIssue that a screening proposes, `preliminary` until a clinician says otherwise. `evidence` are
+    references to the resources that it rests on.
+    """
+    issue: Resource = {
+        "resourceType": "DetectedIssue",
+        "identifier": [_screening_identifier(patient_id, finding, base_url)],
+        "status": "preliminary",
+        "code": {"coding": [_screening_code(finding, base_url)], "text": finding["title"]},
+        "severity": _SEVERITIES[finding["indicator"]],
+        "patient": {"reference": f"Patient/{patient_id}"},
+        "identifiedDateTime": at.isoformat(),
+        "detail": finding["text"],
+        "reference": f"{base_url}/rules/{finding['rule']}",
+    }
+    if evidence:
+        issue["implicated"] = [{"reference": one} for one in evidence]
+    return issue
+
+
+def _screening_identifier(patient_id: str, finding: dict[str, str], base_url: str) -> Resource:
+    """The same for the same rule and patient in every run, so that a server can update instead of pile up."""
+    return {"system": f"{base_url}/screening", "value": f"{finding['rule']}.{patient_id}"}
+
+
+def _screening_code(finding: dict[str, str], base_url: str) -> Resource:
+    return {"system": f"{base_url}/rules", "code": finding["rule"], "display": finding["title"]}

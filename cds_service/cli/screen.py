@@ -18,6 +18,8 @@ from cds_service.screening.lines import Unreadable
 from cds_service.screening.local import ScreeningFailed, settle
 from cds_service.screening.local import screen as screen_locally
 from cds_service.screening.plan import Cut, frame_of, make_plan
+from cds_service.screening.proposals import Kind, write_proposals
+from cds_service.screening.report.make import NoRun, make_report, read_rows
 from cds_service.screening.summary import Summary
 
 
@@ -66,6 +68,7 @@ def screen() -> None:
 )
 @click.option("--since", type=Instant(), metavar="INSTANT", help="Only patients with a change at or after it.")
 @click.option("--workers", type=click.IntRange(1), help="Worker processes, one for each core unless given.")
+@click.option("--fhir", type=click.Choice(["flags", "detected-issues"]), help="Also Bundles of proposed resources.")
 @click.option("--restart", is_flag=True, help="Do away with what the folder holds of another run.")
 @click.option("--rules", type=click.Path(path_type=Path), help="The folder of the rules, if not the bundled one.")
 def run(
@@ -75,6 +78,7 @@ def run(
     today: datetime | None,
     since: datetime | None,
     workers: int | None,
+    fhir: Kind | None,
     restart: bool,
     rules: Path | None,
 ) -> None:
@@ -88,7 +92,7 @@ def run(
     if now and today:
         raise click.UsageError("give --now or --today, not both")
     at = now or (end_of_day(today.date(), zone) if today else None)
-    ruleset = loaded(rules or config.rules)
+    ruleset = loaded(rules or config.rules, not config.snomed)
     cut = Cut(workers=workers or 0)
     try:
         found = find_export(export)
@@ -104,6 +108,10 @@ def run(
     except (NoExport, Unreadable, ScreeningFailed) as error:
         stop(str(error), FAILED)
     tell(summary)
+    if fhir:
+        titles = {rule.id: rule.title for rule in ruleset.knowledge.rules}
+        bundles = write_proposals(read_rows(out), fhir, summary.plan, titles, out)
+        say(f"Bundles: {len(bundles):,} of proposed {fhir}")
     if summary.broken_lines or summary.unreadable_files:
         raise SystemExit(FAILED)
 
@@ -125,8 +133,6 @@ def report(folder: Path, against: Path | None, hide_below: int, examples: int, r
 
     With --against also what differs from an earlier run, and for the reviewer a list of examples by patient id.
     """
-    from cds_service.screening.report.make import NoRun, make_report
-
     ruleset = loaded(rules or configuration().rules)
     titles = {rule.id: rule.title for rule in ruleset.knowledge.rules}
     try:
