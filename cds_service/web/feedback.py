@@ -34,4 +34,5 @@ def receive(service_id: str) -> Response:
         wiring.store.events("feedback-refused")
         seconds = str(max(1, math.ceil(error.retry_after)))
         raise Refusal(503, "Feedback cannot be kept just now; send it again later.", {"Retry-After": seconds}) from None
+    g.counts["feedback"] = len(told)
     return Response(b"{}", content_type=JSON)

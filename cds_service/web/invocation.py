@@ -39,4 +39,6 @@ def invoke(service_id: str) -> Response:
     g.counts |= {"cards": len(considered.cards), "data_gaps": len(considered.assessment.data_gaps)}
     answer = wiring.encode_response(considered.cards, wiring.new_id, client.profile)
     considered.note(wiring)
+    if considered.held_back:
+        g.counts["held_back"] = considered.held_back
     return Response(answer, content_type=JSON)

@@ -29,6 +29,8 @@ FIELDS = frozenset(
         "fault",
         "client",
         "denied",
+        "held_back",
+        "feedback",
     }
 )
 """Nothing about a patient: no ids, no bodies, no addresses with values in them, no words of an exception."""

@@ -33,6 +33,11 @@ class Considered(msgspec.Struct, frozen=True):
     occasion: Occasion | None = None
     shown: list[Shown] = []
 
+    @property
+    def held_back(self) -> int:
+        """How many cards stay back because they were overridden."""
+        return 0 if self.memory is None else len(self.assessment.held_back)
+
     def note(self, wiring: Any) -> None:
         """To be called when the answer is made: what could not be encoded was not shown."""
         if self.memory is not None and self.occasion is not None and self.shown:

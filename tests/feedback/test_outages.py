@@ -65,6 +65,10 @@ class Parts:
     def tell(self) -> None:
         self.receiver.keep(CLIENT, OCCASION.service, [Told(str(uuid4()), "overridden", NOW)], NOW)
 
+    def tell_until_refused(self) -> None:
+        for _ in range(200):  # into pages that are there already, a little may still fit
+            self.tell()
+
     def stored(self) -> int:
         with self.database.durable.connect() as connection:
             return int(connection.execute(select(func.count()).select_from(SHOWN)).scalar_one())
@@ -120,8 +124,7 @@ def read_only(parts: Parts) -> Any:
 def test_a_database_in_trouble_refuses_feedback_and_keeps_what_was_shown(parts: Parts, trouble: Any) -> None:
     with trouble(parts):
         with pytest.raises(Unavailable) as caught:
-            for _ in range(200):  # into pages that are there already, a little may still fit
-                parts.tell()
+            parts.tell_until_refused()
         assert caught.value.retry_after > 0
         before = parts.memory.waiting
         parts.show()
