@@ -43,7 +43,7 @@ class Examination:
         clients = yield from self._clients(ruleset)
         for client in clients:
             yield from self._client(client, ruleset)
-        yield examine_database(getattr(self.config, "database", None), self.offline)
+        yield examine_database(self.config.database, self.offline)
         yield from self._public_address(ruleset)
         yield from self._clock()
 

@@ -118,6 +118,7 @@ def _bearer(**changed: Any) -> Callable[[], str]:
     return lambda: f"Bearer {token(**changed)}"
 
 
+DEEP = b'{"a":' + b"[" * 5000
 BAD: dict[str, tuple[Callable[[], str | None], str]] = {
     "no header": (lambda: None, "no-token"),
     "empty header": (lambda: "", "no-token"),
@@ -165,8 +166,8 @@ BAD: dict[str, tuple[Callable[[], str | None], str]] = {
     ),
     "an algorithm that is not the key's": (_bearer(algorithm="RS256"), "algorithm"),
     "payload is no JSON": (lambda: f"Bearer {token().split('.')[0]}.{pack(b'{')}.eA", "claims"),
-    "payload nested without end": (lambda: f"Bearer {token().split('.')[0]}.{pack(b'[' * 5000)}.eA", "claims"),
-    "header nested without end": (lambda: f"Bearer {pack(b'[' * 5000)}.{pack(b'{}')}.eA", "header"),
+    "payload nested without end": (lambda: f"Bearer {token().split('.')[0]}.{pack(DEEP)}.eA", "claims"),
+    "header nested without end": (lambda: f"Bearer {pack(DEEP)}.{pack(b'{}')}.eA", "header"),
     **{f"without {name}": (_bearer(**{name: None}), "claims") for name in ("iss", "aud", "exp", "iat", "jti")},
     "exp as text": (_bearer(payload=claims() | {"exp": "9999999999"}), "claims"),
     "exp as true": (_bearer(payload=claims() | {"exp": True}), "claims"),
@@ -434,6 +435,33 @@ def test_discovery_of_a_profile(profile: ClientProfile, ids: set[str] | None, ha
     for service in services:
         assert ("version" in service, "hookVersion" in service) == (has_version, has_version)
     assert "Authorization" in response.headers["Vary"]
+
+
+# -- feedback
+
+
+@pytest.mark.parametrize(
+    ("audience", "status"),
+    [
+        (AUDIENCE, 404),  # known, and this site keeps no feedback
+        (f"{AUDIENCE}/feedback", 404),
+        (f"{BASE}/cds-services/leg-cramp-order-sign/feedback", 401),
+        (f"{BASE}/cds-services", 401),
+    ],
+)
+def test_feedback_takes_the_address_of_the_service_or_its_own(audience: str, status: int) -> None:
+    site = Site()
+    sent = {"feedback": []}
+    headers = {"Authorization": f"Bearer {token(aud=audience)}"}
+    response = site.app.test_client().post(f"{CALL}/feedback", json=sent, headers=headers)
+    assert response.status_code == status
+    assert ("client" in site.last_line) == (status != 401)
+
+
+def test_feedback_without_a_token_is_refused_in_the_same_words() -> None:
+    site = Site()
+    refused = site.app.test_client().post(f"{CALL}/feedback", json={"feedback": []})
+    assert (refused.status_code, refused.data) == (401, site.call(None).data)
 
 
 # -- without clients
