@@ -212,11 +212,19 @@ def test_no_database(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["nonsense", "mysql://a/b", "sqlite://", "sqlite:////no/such/folder/a.db", "postgresql://127.0.0.1:1/x"]
+    "address",
+    ["nonsense", "mysql://a/b", "sqlite://", "postgresql://127.0.0.1:1/x"],
 )
 def test_a_database_that_cannot_be_used(address: str) -> None:
     assert kept(address).level == "fail"
     assert kept(address).mend
+
+
+def test_a_database_whose_folder_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert kept(f"sqlite:///{tmp_path}/file/memory.sqlite3").level == "fail"
+    assert kept(f"sqlite:///{tmp_path}/new/folder/memory.sqlite3").level == "warn"
+    assert not (tmp_path / "new").exists()
 
 
 def test_the_password_of_a_database_is_not_shown() -> None:

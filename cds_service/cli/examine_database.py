@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from cds_service.cli.finding import Finding, Level
+from cds_service.cli.finding import Finding
 from cds_service.feedback import migrate
 from cds_service.feedback.database import BadDatabase, open_database
 
@@ -21,9 +22,10 @@ def examine_database(address: str | None, offline: bool) -> Finding:
         return Finding(_ABOUT, "warn", what, "Set LEGCRAMP_DATABASE.")
     missing = _missing_file(address)
     if missing is not None:
-        level: Level = "warn" if missing.parent.is_dir() else "fail"
-        mend = "It is made when the service starts; its folder must be there and writable for the service."
-        return Finding(_ABOUT, level, f"{missing} is not there yet", mend)
+        folder = next(folder for folder in missing.absolute().parents if folder.exists())
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            return Finding(_ABOUT, "fail", f"{missing} cannot be made", f"Let the service write into {folder}.")
+        return Finding(_ABOUT, "warn", f"{missing} is not there yet", "It is made when the service starts.")
     if offline and not address.startswith("sqlite"):
         return Finding(_ABOUT, "ok", "was not asked, because of --offline")
     try:
