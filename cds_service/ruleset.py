@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from cds_service.engine.loader import Knowledge, digest, load_knowledge
+from cds_service.engine.knowledge import Knowledge
+from cds_service.engine.loader import digest, load_knowledge
 from cds_service.engine.source import RuleError, RulesetError
 from cds_service.facts.quantities import Analyte
 from cds_service.facts.terminology import Terminology

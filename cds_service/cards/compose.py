@@ -14,7 +14,7 @@ from cds_service.cards.offers import Offered, OfferResolver, without_duplicates
 from cds_service.cards.select import ORDER_HOOKS, Selection, named_on_summary, others, select
 from cds_service.cards.wording import counted, fill_summary, join
 from cds_service.engine.context import Context
-from cds_service.engine.loader import Knowledge
+from cds_service.engine.knowledge import Knowledge
 from cds_service.engine.model import Decision, Finding, TierResult
 
 ASSESSMENT_EXTENSION = "org.legcramp.assessment"

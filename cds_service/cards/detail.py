@@ -10,7 +10,7 @@ from cds_service.cards.describe import describe
 from cds_service.cards.offers import Offered
 from cds_service.cards.wording import capitalized, counted, drug_names, escape, fill, found_text, in_sentence, join
 from cds_service.engine.context import Context, once
-from cds_service.engine.loader import Knowledge
+from cds_service.engine.knowledge import Knowledge
 from cds_service.engine.model import Contributor, Finding, Rule, TierResult
 
 _MOST_GAPS = 6

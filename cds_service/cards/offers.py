@@ -17,7 +17,7 @@ from cds_service.cards.model import Action, Suggestion
 from cds_service.cards.wording import drug_names, fill, in_sentence, join
 from cds_service.engine.context import Context
 from cds_service.engine.gates import decide
-from cds_service.engine.loader import Knowledge
+from cds_service.engine.knowledge import Knowledge
 from cds_service.engine.model import Decision, Finding, Gate, Offer
 from cds_service.engine.safety import swept
 from cds_service.engine.verdicts import YES

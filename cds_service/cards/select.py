@@ -9,7 +9,7 @@ import msgspec
 from cds_service.cards.hold_back import HeldBack, HoldBack
 from cds_service.engine.context import Context
 from cds_service.engine.evaluate import evaluate_rule
-from cds_service.engine.loader import Knowledge
+from cds_service.engine.knowledge import Knowledge
 from cds_service.engine.model import INDICATORS, Finding, TierResult
 from cds_service.engine.verdicts import YES
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from cds_service.engine.context import Context, once
 from cds_service.engine.criteria.medicines import is_unchanged_renewal
 from cds_service.engine.derived import complete
-from cds_service.engine.loader import Knowledge
+from cds_service.engine.knowledge import Knowledge
 from cds_service.engine.model import INDICATORS, Band, Finding, Indicator, Rule
 from cds_service.engine.verdicts import NAMES, NO, UNKNOWN, YES
 from cds_service.facts.model import Measurement

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from cds_service.engine.criteria import Compiler, Vocabulary
+from cds_service.engine.knowledge import Knowledge
 from cds_service.engine.model import (
     Band,
     CardText,
@@ -22,9 +23,6 @@ from cds_service.engine.model import (
 )
 from cds_service.engine.quantity import parse_duration
 from cds_service.engine.source import Document, Path_, RuleError
-
-if TYPE_CHECKING:
-    from cds_service.engine.loader import Knowledge
 
 Row = TypeVar("Row")
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from cds_service.cards.model import Card, Suggestion
-from cds_service.engine.loader import Knowledge
+from cds_service.engine.knowledge import Knowledge
 
 _FACET = re.compile(
     r"(?<![\w-])(\d+(?:\.\d+)? (?:meq|mmol|mg|g|ug|ml|iu)|\d+/day"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cds_service.engine.loader import Knowledge, load_knowledge
+from cds_service.engine.knowledge import Knowledge
+from cds_service.engine.loader import load_knowledge
 
 ROOT = Path(__file__).resolve().parents[2]
 

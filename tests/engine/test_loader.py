@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cds_service.engine.loader import Knowledge
+from cds_service.engine.knowledge import Knowledge
 from cds_service.engine.source import RulesetError
 
 Load = Callable[..., Knowledge]
