@@ -25,7 +25,7 @@ from cds_service.fhir.deadline import Deadline
 from cds_service.fhir.examine import Question
 from cds_service.fhir.ledger import LISTS
 from cds_service.fhir.outcomes import SUPPRESSED, Fetched, failure, with_outcome
-from cds_service.fhir.prefetch import MAX_RESOURCES, Query, cut_answers, missing_queries
+from cds_service.fhir.prefetch import MAX_RESOURCES, Query, cut_answers, missing_queries, values_about
 from cds_service.fhir.referred import REFERRED, Referred, is_search
 from cds_service.fhir.servers import next_target
 from cds_service.fhir.transport import make_adapter, make_session
@@ -77,7 +77,7 @@ class FhirAccess:
                 return NOTHING_TO_ADD
             text = f"What was not prefetched could not be fetched: {error}."
             return Completion(gaps=(DataGap("not-supplied", "fhirServer", text),), why=str(error))
-        plan = _Plan(request, access, self._most_resources)
+        plan = _Plan(request, access, values_about(request, "medications", aliases))
         plan.add_missing(missing)
         plan.add_cut(cut)
         if not plan.questions:
@@ -93,7 +93,7 @@ class FhirAccess:
 
     def _fetch(self, plan: _Plan, access: Access, deadline: Deadline) -> Completion:
         asking = deadline.sooner(deadline.left() * (1 - _FOR_READING))
-        budget = Budget(self._most_bytes, plan.resources_left)
+        budget = Budget(self._most_bytes, max(0, self._most_resources - plan.resources))
         running: _Running = {}
 
         def start(questions: list[Question]) -> None:
@@ -119,7 +119,7 @@ class FhirAccess:
 class _Plan:
     """The questions of one request, and what has come of them."""
 
-    def __init__(self, request: HookRequest, access: Access, most_resources: int) -> None:
+    def __init__(self, request: HookRequest, access: Access, about_medications: list[Resource | None]) -> None:
         self._access = access
         self._patient_id = bare_id(request.context.patientId) if request.context else ""
         self._referred = Referred(access)
@@ -129,13 +129,14 @@ class _Plan:
         self.gaps: list[DataGap] = []
         self._prefetch = request.prefetch or {}
         context = request.context
-        supplied = [*self._prefetch.values(), *((context.draftOrders, context.medications) if context else ())]
-        self._supplied, self._most_resources = supplied, most_resources
-        self.questions: list[Question] = self._referred.questions(supplied)
+        self._orders = (context.draftOrders, context.medications) if context else ()
+        # only these are looked through: where all was prefetched, this is the whole cost of having access
+        self.questions: list[Question] = self._referred.questions((*about_medications, *self._orders))
 
     @property
-    def resources_left(self) -> int:
-        return max(0, self._most_resources - sum(1 for _ in open_bundles(self._supplied, {})))
+    def resources(self) -> int:
+        """How many the request brought."""
+        return sum(1 for _ in open_bundles((*self._prefetch.values(), *self._orders), {}))
 
     def add_missing(self, queries: tuple[Query, ...]) -> None:
         """A question for each query that the token covers; a named gap for each that it does not."""

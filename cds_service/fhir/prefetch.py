@@ -198,5 +198,13 @@ def cut_answers(request: HookRequest, aliases: Mapping[str, str] = _NO_ALIASES) 
     return found
 
 
+def values_about(
+    request: HookRequest, kind: ResourceKind, aliases: Mapping[str, str] = _NO_ALIASES
+) -> list[Resource | None]:
+    """The prefetched values that may hold resources of a kind: those under its keys and under keys not known."""
+    known = ((_KNOWN.get(aliases.get(key, key)), value) for key, value in (request.prefetch or {}).items())
+    return [value for query, value in known if query is None or query.kind == kind]
+
+
 def _unsupplied(kinds: frozenset[ResourceKind]) -> list[DataGap]:
     return [DataGap("not-supplied", kind, f"{LISTS[kind]} not supplied.") for kind in sorted(kinds)]

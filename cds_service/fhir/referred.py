@@ -34,12 +34,13 @@ class Referred:
         """Questions for what `resources`, Bundles or not, refer to and nobody has brought or asked for yet."""
         wanted: dict[str, None] = {}
         for resource in open_bundles(resources, {}):
-            if type(resource) is Medication and resource.id:
+            if type(resource) is MedicationRequest or type(resource) is MedicationStatement:
+                if resource.medicationReference is not None or resource.medication is not None:
+                    id_ = self._referred_id(resource)
+                    if id_ is not None:
+                        wanted[id_] = None
+            elif type(resource) is Medication and resource.id:
                 self._known.add(resource.id)
-            elif isinstance(resource, MedicationRequest | MedicationStatement):
-                id_ = self._referred_id(resource)
-                if id_ is not None:
-                    wanted[id_] = None
         new = [id_ for id_ in wanted if id_ not in self._known and id_ not in self._asked]
         new = new[: MOST_REFERRED - len(self._asked)]
         if not new:
