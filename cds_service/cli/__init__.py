@@ -6,7 +6,10 @@ import click
 
 from cds_service import __version__
 from cds_service.cli.check import check
+from cds_service.cli.database import database
 from cds_service.cli.doctor import doctor
+from cds_service.cli.purge import purge
+from cds_service.cli.report import report
 from cds_service.cli.rules import rules
 from cds_service.cli.scenarios import scenarios
 from cds_service.cli.screen import screen
@@ -29,3 +32,6 @@ main.add_command(scenarios)
 main.add_command(rules)
 main.add_command(screen)
 main.add_command(validate_tier)
+main.add_command(database)
+main.add_command(report)
+main.add_command(purge)

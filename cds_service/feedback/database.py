@@ -105,6 +105,8 @@ def _postgresql(url: URL, seconds: float, synchronous_commit: str) -> Engine:
             "connect_timeout": _CONNECT_SECONDS,
             "tcp_user_timeout": max(milliseconds, 1000),
             "application_name": "legcramp",
-            "options": f"-c statement_timeout={milliseconds} -c synchronous_commit={synchronous_commit}",
+            # the days of a report are days in UTC, as in SQLite
+            "options": f"-c timezone=UTC -c statement_timeout={milliseconds} "
+            f"-c synchronous_commit={synchronous_commit}",
         },
     )
