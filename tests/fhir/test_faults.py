@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
@@ -17,6 +19,7 @@ from cds_service.clients.model import ANONYMOUS
 from cds_service.fhir.access import Policy
 from cds_service.fhir.complete import Completion, FhirAccess
 from cds_service.fhir.deadline import Deadline
+from cds_service.fhir.outcomes import Outcome
 from cds_service.fhir.prefetch import QUERIES, RequiredDataMissing, gather
 from tests.fhir import ehr_server as ehr
 from tests.fhir.ehr_record import EhrRecord
@@ -285,3 +288,16 @@ def test_many_requests_at_once_get_their_own_answers(access: FhirAccess) -> None
         for path, headers, _ in server.seen:
             person = path.split("Patient/p")[-1] if path.startswith("Patient/") else path.split("patient=p")[1][:1]
             assert headers["Authorization"] == f"Bearer token-{person}"
+
+
+def test_the_fault_table_names_every_outcome_and_real_tests() -> None:
+    root = Path(__file__).resolve().parents[2]
+    table = (root / "docs" / "faults.md").read_text(encoding="utf-8").partition("## The EHR's FHIR server")[2]
+    table = table.partition("\n## ")[0]
+    for outcome in get_args(Outcome):
+        assert f"`{outcome}`" in table, outcome
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in (root / "tests" / "fhir").glob("test_*.py"))
+    names = re.findall(r"def (test_\w+)", tests)
+    for word in re.findall(r"\| \D*?test_\w+: ([\w, ]+)[;|]", table):
+        for one in word.strip().split(", "):
+            assert any(one in name for name in names), one
