@@ -14,12 +14,13 @@ from cds_service.cli.console import FAILED, complain, configuration, loaded, say
 from cds_service.facts.instants import instant
 from cds_service.scenarios.when import end_of_day
 from cds_service.screening.export import NoExport, find_export
+from cds_service.screening.folder import ScreeningFailed, settle
 from cds_service.screening.lines import Unreadable
-from cds_service.screening.local import ScreeningFailed, settle
 from cds_service.screening.local import screen as screen_locally
 from cds_service.screening.plan import Cut, frame_of, make_plan
 from cds_service.screening.proposals import Kind, write_proposals
 from cds_service.screening.report.make import NoRun, make_report, read_rows
+from cds_service.screening.spark import connect, screen_on_spark
 from cds_service.screening.summary import Summary
 
 
@@ -68,6 +69,8 @@ def screen() -> None:
 )
 @click.option("--since", type=Instant(), metavar="INSTANT", help="Only patients with a change at or after it.")
 @click.option("--workers", type=click.IntRange(1), help="Worker processes, one for each core unless given.")
+@click.option("--engine", type=click.Choice(["local", "spark"]), default="local", show_default=True)
+@click.option("--master", help="Spark's master, such as local[*] or yarn; left out under spark-submit.")
 @click.option("--fhir", type=click.Choice(["flags", "detected-issues"]), help="Also Bundles of proposed resources.")
 @click.option("--restart", is_flag=True, help="Do away with what the folder holds of another run.")
 @click.option("--rules", type=click.Path(path_type=Path), help="The folder of the rules, if not the bundled one.")
@@ -78,6 +81,8 @@ def run(
     today: datetime | None,
     since: datetime | None,
     workers: int | None,
+    engine: str,
+    master: str | None,
     fhir: Kind | None,
     restart: bool,
     rules: Path | None,
@@ -102,9 +107,16 @@ def run(
             say(f"{out} holds this very run already.")
             summary = settled
         else:
-            frame = frame_of(settled, found, export, ruleset)
             with Bar() as bar:
-                summary = screen_locally(export, out, found, settled, frame, cut, bar)
+                if engine == "spark":
+                    session = connect(master)
+                    without = not config.snomed
+                    summary = screen_on_spark(session, export, out, found, settled, rules or config.rules, without, bar)
+                else:
+                    frame = frame_of(settled, found, export, ruleset)
+                    summary = screen_locally(export, out, found, settled, frame, cut, bar)
+            if find_export(export).fingerprint != found.fingerprint:
+                complain(f"{export} changed while it was read: what came later is not in this run")
     except (NoExport, Unreadable, ScreeningFailed) as error:
         stop(str(error), FAILED)
     tell(summary)

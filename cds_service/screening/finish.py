@@ -7,26 +7,41 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+from cds_service.screening.folder import FINDINGS, FINDINGS_TABLE, PATIENTS_TABLE
 from cds_service.screening.rows import PatientRow, decode_row
 
+OUTPUTS = ("lines", "tables")
 _AT_ONCE = 256
 """Files open at the same time; more are merged in several rounds."""
 _ID_AT = len(b'{"patient":"')
 
 
-def merge_parts(parts: Path, names: Iterable[str]) -> Iterator[bytes]:
-    """The rows of all parts, sorted by patient. More parts than may be open at once are first merged in groups."""
+def merge_parts(parts: Path, names: Iterable[str], label: str) -> Iterator[bytes]:
+    """The rows of all parts, sorted by patient. More parts than may be open at once are first merged in groups, in
+    files that carry the `label`: several processes merge at the same time.
+    """
     files = [parts / name for name in sorted(names)]
     turn = 0
     while len(files) > _AT_ONCE:
         groups = [files[at : at + _AT_ONCE] for at in range(0, len(files), _AT_ONCE)]
         merged = []
         for number, group in enumerate(groups):
-            path = parts / f"merged-{turn}-{number:05}.ndjson"
+            path = parts / f"{label}-{turn}-{number:05}.ndjson"
             write_lines(path, _merged(group))
             merged.append(path)
         files, turn = merged, turn + 1
     yield from _merged(files)
+
+
+def write_output(kind: str, parts: Path, names: list[str], out: Path) -> None:
+    """Writes one of `OUTPUTS` from the sorted parts."""
+    merged = merge_parts(parts, names, kind)
+    if kind == "lines":
+        write_lines(out / FINDINGS, merged)
+    else:
+        from cds_service.screening.tables import write_tables  # pyarrow comes with the extra
+
+        write_tables(rows_of(merged), out / PATIENTS_TABLE, out / FINDINGS_TABLE)
 
 
 def rows_of(lines: Iterable[bytes]) -> Iterator[PatientRow]:

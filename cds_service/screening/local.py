@@ -7,60 +7,32 @@ a run that was killed goes on where it stood. Nothing of a patient is in this pr
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import os
-import shutil
 import threading
 import time
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
-from typing import IO, Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from cds_service.screening.export import Export, Missing, what_is_missing
-from cds_service.screening.finish import merge_parts, rows_of, write_lines
+from cds_service.screening.finish import OUTPUTS, write_output
+from cds_service.screening.folder import ScreeningFailed, Watcher, locked, open_work, seal
 from cds_service.screening.lines import Stretch, Unreadable, stretches_of
 from cds_service.screening.medications import ROUNDS, join_bucket, needs_more
 from cds_service.screening.parts import PartStats, assess_partition
 from cds_service.screening.patient import Frame
-from cds_service.screening.plan import Cut, Plan, read_plan
-from cds_service.screening.spill import Trailer, write_whole
+from cds_service.screening.plan import Cut, Plan
+from cds_service.screening.spill import Trailer
 from cds_service.screening.split import split_stretch
-from cds_service.screening.summary import MOST_NAMED, BrokenPlace, Summary, cost_of, peak_mb
+from cds_service.screening.summary import Summary, cost_of, peak_mb, summarize, types_of
 
-FINDINGS, PATIENTS_TABLE, FINDINGS_TABLE, RUN = "findings.ndjson", "patients.parquet", "findings.parquet", "run.json"
-WORK = "work"
-_LOCK_SECONDS = 10.0
 _T = TypeVar("_T")
-
-
-class ScreeningFailed(Exception):
-    """A run that cannot begin or go on. The text says why and what to do, without any patient."""
-
-
-class Watcher(Protocol):
-    """Is told how a run goes on; the command line draws a bar of it."""
-
-    def phase(self, name: str, total: float, unit: str) -> None: ...
-
-    def advance(self, by: float) -> None: ...
-
-
-class Silent:
-    """A watcher that says nothing."""
-
-    def phase(self, name: str, total: float, unit: str) -> None:
-        pass
-
-    def advance(self, by: float) -> None:
-        pass
 
 
 def screen(folder: Path, out: Path, export: Export, plan: Plan, frame: Frame, cut: Cut, watcher: Watcher) -> Summary:
@@ -69,12 +41,8 @@ def screen(folder: Path, out: Path, export: Export, plan: Plan, frame: Frame, cu
     `plan` must be what `settle` returned for the same folder.
     """
     begun = time.monotonic()
-    with _locked(out):
-        work = out / WORK
-        for name in ("spills", "parts"):
-            (work / name).mkdir(parents=True, exist_ok=True)
-        for left in work.rglob("*.tmp"):
-            left.unlink()
+    with locked(out):
+        work = open_work(out)
         resumed = any((work / "spills").iterdir())
         workers = cut.workers or len(os.sched_getaffinity(0))
         run = _Run(folder, work, export, plan, cut, watcher)
@@ -89,81 +57,10 @@ def screen(folder: Path, out: Path, export: Export, plan: Plan, frame: Frame, cu
                     "A worker process ended unexpectedly, perhaps for want of memory. "
                     "The same command goes on where this run stood; --workers makes it smaller."
                 ) from None
-        summary = run.summary(counts, stats)
+        summary = summarize(plan, export, counts, stats, run.unreadable)
         seconds = time.monotonic() - begun
         cost = cost_of(seconds, workers, peak_mb(), pool.peaks.values(), summary.patients, resumed)
-        summary = msgspec.structs.replace(summary, cost=cost)
-        write_whole(out / RUN, msgspec.json.format(msgspec.json.encode(summary), indent=1) + b"\n")
-        shutil.rmtree(work)
-    return summary
-
-
-def settle(out: Path, plan: Plan, restart: bool, is_now_given: bool) -> Plan | Summary:
-    """The plan to go on with: of a run that was killed its own, so that it ends as it began.
-
-    Returns the summary of a run that is finished and would be the same. Raises `ScreeningFailed` when the folder holds
-    a run of something else, unless `restart`.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    finished, begun = out / RUN, out / WORK / "plan.json"
-    if restart:
-        with _locked(out):
-            shutil.rmtree(out / WORK, ignore_errors=True)
-            for name in (FINDINGS, PATIENTS_TABLE, FINDINGS_TABLE, RUN):
-                (out / name).unlink(missing_ok=True)
-    for path in (begun, finished):
-        if not path.exists():
-            continue
-        known = read_plan(path) if path is begun else _plan_of(path)
-        if known is not None and not is_now_given:
-            plan = msgspec.structs.replace(plan, now=known.now)
-        if known is None or known.digest != plan.digest:
-            raise ScreeningFailed(
-                f"{out} holds a run over another export, ruleset, day or other options"
-                f" ({', '.join(_differences(known, plan)) or 'of another version'});"
-                " take another folder, or --restart to do away with it"
-            )
-        if path is finished:
-            return msgspec.json.decode(finished.read_bytes(), type=Summary)
-        return known
-    (out / WORK).mkdir(exist_ok=True, mode=0o700)
-    write_whole(begun, msgspec.json.encode(plan))
-    return plan
-
-
-def _plan_of(path: Path) -> Plan | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Summary).plan
-    except msgspec.DecodeError:
-        return None
-
-
-def _differences(known: Plan | None, plan: Plan) -> list[str]:
-    if known is None:
-        return []
-    names = [name for name in Plan.__struct_fields__ if name not in ("partitions", "block")]
-    return [name for name in names if getattr(known, name) != getattr(plan, name)]
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Only one run at a time in a folder. Workers that outlive a killed run let go within a second or two."""
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("w") as lock:
-        _wait_for(lock, out)
-        yield
-
-
-def _wait_for(lock: IO[str], out: Path) -> None:
-    deadline = time.monotonic() + _LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise ScreeningFailed(f"{out} is in use by another run") from None
-            time.sleep(0.2)
+        return seal(out, msgspec.structs.replace(summary, cost=cost))
 
 
 class _Run:
@@ -226,54 +123,9 @@ class _Run:
 
     def write(self, pool: _Pool, out: Path, files: list[str]) -> None:
         """The sorted file and the tables, each in a process of its own."""
-        self.watcher.phase("Writing", 2, "files")
-        for _ in pool.map(_write, [(kind, self.parts, files, out) for kind in ("lines", "tables")]):
+        self.watcher.phase("Writing", len(OUTPUTS), "files")
+        for _ in pool.map(write_output, [(kind, self.parts, files, out) for kind in OUTPUTS]):
             self.watcher.advance(1)
-
-    def summary(self, trailers: dict[str, Trailer], stats: PartStats) -> Summary:
-        types = types_of(trailers)
-        broken = sorted(_broken(self.names, trailers))
-        return Summary(
-            plan=self.plan,
-            files=len(self.export.outputs),
-            lines=sum(one.lines for one in trailers.values()),
-            bytes_read=sum(one.bytes_read for one in trailers.values()),
-            types=types,
-            lines_skipped=sum(one.skipped for one in trailers.values()),
-            lines_about_nobody=sum(one.nobody for one in trailers.values()),
-            broken_lines=len(broken),
-            broken=tuple(broken[:MOST_NAMED]),
-            export_errors=self.export.errors,
-            deleted_files=len(self.export.deleted),
-            passed_over=self.export.passed_over,
-            not_supplied=tuple(sorted(what_is_missing(self.export, types).not_supplied)),
-            statuses=dict(sorted(stats.statuses.items())),
-            left_out=stats.unchanged,
-            resources=stats.resources,
-            unmapped=stats.unmapped,
-            unreadable_files=tuple(sorted(self.unreadable)),
-        )
-
-
-def types_of(trailers: Mapping[str, Trailer]) -> dict[str, int]:
-    """How many lines of each type were met."""
-    types: Counter[str] = Counter()
-    for one in trailers.values():
-        types.update(one.types)
-    return dict(sorted(types.items()))
-
-
-def _broken(names: dict[int, str], trailers: dict[str, Trailer]) -> Iterator[BrokenPlace]:
-    """Broken lines by file and line: a block counts from where the blocks before it in the file end."""
-    by_file: defaultdict[str, list[Trailer]] = defaultdict(list)
-    for name in sorted(trailers):
-        by_file[names[int(name.partition("-")[0])]].append(trailers[name])
-    for file, blocks in by_file.items():
-        before = 0
-        for block in blocks:
-            for one in block.broken:
-                yield BrokenPlace(file, before + one.line, one.patient_known)
-            before += block.lines
 
 
 # -- in the workers
@@ -299,16 +151,6 @@ def _assess(
     stats = assess_partition(spills, names, shared, partition, frame, parts, budget)
     gc.collect()
     return stats
-
-
-def _write(kind: str, parts: Path, files: list[str], out: Path) -> None:
-    merged = merge_parts(parts, files)
-    if kind == "lines":
-        write_lines(out / FINDINGS, merged)
-    else:
-        from cds_service.screening.tables import write_tables
-
-        write_tables(rows_of(merged), out / PATIENTS_TABLE, out / FINDINGS_TABLE)
 
 
 def _start(frame: Frame) -> None:

@@ -45,9 +45,14 @@ def split_stretch(
     `changed_file` says that lines without an instant of their own count as changed. Raises `lines.Unreadable`.
     """
     for number, block in enumerate(blocks_of(export, stretch, layout.block)):
-        name = f"{stretch.number:06}-{stretch.start:015}-{number:06}.spill"
+        name = block_name(stretch, number)
         path = spills / name
         yield name, read_trailer(path) if path.exists() else spill_block(path, block, changed_file, layout)
+
+
+def block_name(stretch: Stretch, number: int) -> str:
+    """The name of one block's spill file: in order of the names, blocks stand as in the files."""
+    return f"{stretch.number:06}-{stretch.start:015}-{number:06}.spill"
 
 
 class Sorted:
@@ -104,20 +109,28 @@ class Sorted:
         if key:
             self.patients[key].append(LOST)
 
+    def trailer(self, size: int) -> Trailer:
+        """What was counted in a block of so many bytes."""
+        return Trailer([], self.lines, size, dict(self.types), self.skipped, self.nobody, self.broken)
+
+    def is_changed(self, key: str, what: str = "patient") -> bool:
+        """Whether a patient or a Medication has a line that changed; a broken line counts as its patient's."""
+        changed = self.changed
+        return f"{what}/{key}" in changed or (what == "patient" and f"broken/{key}" in changed)
+
 
 def spill_block(path: Path, block: bytes, changed_file: bool, layout: Layout) -> Trailer:
     """Groups one block of lines by patient and writes it."""
     found = Sorted(block, changed_file, layout.since)
     partitions = layout.partitions
     segments: list[list[bytes]] = [[] for _ in range(3 * partitions)]
-    changed = {name.partition("/")[2] for name in found.changed if not name.startswith("medication/")}
     for key, lines in found.patients.items():
-        segments[layout.of(key)] += run_of(key, key in changed, lines)
+        segments[layout.of(key)] += run_of(key, found.is_changed(key), lines)
     for key, lines in found.medications.items():
-        segments[partitions + layout.of(key)] += run_of(key, f"medication/{key}" in found.changed, lines)
+        segments[partitions + layout.of(key)] += run_of(key, found.is_changed(key, "medication"), lines)
     for at, medication in sorted({(layout.of(patient), medication) for patient, medication in found.needs}):
         segments[2 * partitions + layout.of(medication)].append(need_of(at, medication))
-    trailer = Trailer([], found.lines, len(block), dict(found.types), found.skipped, found.nobody, found.broken)
+    trailer = found.trailer(len(block))
     write_spill(path, segments, trailer)
     return trailer
 

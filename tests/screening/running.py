@@ -11,7 +11,8 @@ from typing import Any
 
 from cds_service.ruleset import Ruleset, load_ruleset
 from cds_service.screening.export import find_export
-from cds_service.screening.local import Silent, screen, settle
+from cds_service.screening.folder import Silent, settle
+from cds_service.screening.local import screen
 from cds_service.screening.plan import Cut, frame_of, make_plan
 from cds_service.screening.summary import Summary
 from cds_service.settings import Settings
@@ -27,16 +28,20 @@ def ruleset() -> Ruleset:
 
 
 def run(folder: Path, out: Path, **options: Any) -> Summary:
-    """A whole run in this process and its workers. `options`: now, since, restart, and those of `Cut`."""
+    """A whole run in this process and its workers.
+
+    `options`: now, since, restart, engine (called as the local one), watcher, and those of `Cut`.
+    """
     now, since = options.pop("now", NOW), options.pop("since", None)
-    restart = options.pop("restart", False)
+    restart, engine = options.pop("restart", False), options.pop("engine", screen)
+    watcher = options.pop("watcher", Silent())
     cut = Cut(**{"workers": 2, **options})
     export = find_export(folder)
     plan = make_plan(export, ruleset(), Settings(), now, since, cut)
     settled = settle(out, plan, restart, is_now_given=True)
     if isinstance(settled, Summary):
         return settled
-    return screen(folder, out, export, settled, frame_of(settled, export, folder, ruleset()), cut, Silent())
+    return engine(folder, out, export, settled, frame_of(settled, export, folder, ruleset()), cut, watcher)
 
 
 def rows(out: Path) -> dict[str, Json]:

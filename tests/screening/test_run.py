@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from cds_service.screening.export import NoExport, find_export, what_is_missing
-from cds_service.screening.local import ScreeningFailed
+from cds_service.screening.folder import ScreeningFailed
 from tests.facts.building import condition, order, patient, result
 from tests.screening.generate import FIXTURES, Copies, Json, generate, records, write_export
 from tests.screening.running import NOW, fired, rows, run, write

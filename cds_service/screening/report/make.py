@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from cds_service.screening.finish import rows_of
-from cds_service.screening.local import FINDINGS, RUN
+from cds_service.screening.folder import FINDINGS, RUN
 from cds_service.screening.report.compare import compare_runs, reviewer_list, section_of
 from cds_service.screening.report.content import Writer
 from cds_service.screening.report.count import count_burden
