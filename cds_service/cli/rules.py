@@ -12,6 +12,7 @@ from cds_service.cli.console import FAILED, complain, configuration, loaded, out
 from cds_service.cli.coverage import coverage
 from cds_service.cli.diff import diff
 from cds_service.cli.explain import explain
+from cds_service.cli.mutate import mutate
 from cds_service.engine.model import Rule
 from cds_service.engine.source import RuleError
 from cds_service.scenarios import Runner
@@ -28,6 +29,7 @@ def rules() -> None:
 
 rules.add_command(coverage)
 rules.add_command(diff)
+rules.add_command(mutate)
 
 
 @rules.command()

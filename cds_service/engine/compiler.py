@@ -79,7 +79,7 @@ class Compiler:
             self.binds.add(node["as"])
         if node.get("when_not_supplied") == "no":
             return _unknown_means_no(test)
-        if name in _WORTH_GUARDING:
+        if name in GUARDED:
             return _guarded(test, needs(node, self.vocabulary.fact_needs))
         return test
 
@@ -152,7 +152,8 @@ def _reading(stated: object, inherited: Reading) -> Reading:
     return inherited
 
 
-_WORTH_GUARDING = ("all", "any", "at_least", "fact")
+GUARDED = {"all", "any", "at_least", "fact"}
+"""Criteria that are worth a guard. The review tools empty it to see every criterion asked."""
 
 
 def _guarded(test: Test, needed: Needs) -> Test:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 import msgspec
 
 from cds_service.assess import Assessment, assess_facts
-from cds_service.engine.compiler import BUILDERS, Builder, Compiler, Node
+from cds_service.engine.compiler import BUILDERS, GUARDED, Builder, Compiler, Node
 from cds_service.engine.context import Context, Reading
-from cds_service.engine.loader import Knowledge, load_knowledge
+from cds_service.engine.knowledge import Knowledge
+from cds_service.engine.loader import load_knowledge
+from cds_service.engine.loader_rules import rule as build_rule
 from cds_service.engine.model import Test
 from cds_service.engine.source import Document, Path_, read_document
 from cds_service.engine.verdicts import Verdict
@@ -71,6 +74,20 @@ def rebuilt(ruleset: Ruleset, instead: Mapping[str, Document]) -> Ruleset:
     return msgspec.structs.replace(ruleset, knowledge=knowledge)
 
 
+def with_rule(ruleset: Ruleset, document: Document) -> Ruleset | None:
+    """The same ruleset with one rule read anew; None when the document is none of its rules. Raises RuleError.
+
+    Nothing else is compiled, so it serves only where the rule's bands stay: other rules may name them.
+    """
+    knowledge = ruleset.knowledge
+    if not any(one.file == document.file for one in knowledge.rules):
+        return None
+    rule, _ = build_rule(document, knowledge.vocabulary)
+    changed = copy.copy(knowledge)
+    changed.rules = tuple(rule if one.file == document.file else one for one in knowledge.rules)
+    return msgspec.structs.replace(ruleset, knowledge=changed)
+
+
 def assessed(prepared: Prepared, ruleset: Ruleset) -> Assessment:
     return assess_facts(prepared.facts, ruleset, prepared.case.settings)
 
@@ -95,13 +112,15 @@ class Watch:
 
     @contextmanager
     def compiling(self) -> Iterator[None]:
-        """Criteria that are compiled in here are watched from then on."""
-        plain = dict(BUILDERS)
+        """Criteria that are compiled in here are watched from then on, and none is answered without being asked."""
+        plain, guarded = dict(BUILDERS), set(GUARDED)
         BUILDERS.update({name: self._watched(build) for name, build in plain.items()})
+        GUARDED.clear()
         try:
             yield
         finally:
             BUILDERS.update(plain)
+            GUARDED.update(guarded)
 
     def _watched(self, build: Builder) -> Builder:
         answers = self.answers
