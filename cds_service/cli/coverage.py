@@ -28,19 +28,24 @@ def coverage(paths: tuple[Path, ...], verbose: bool, rules: Path | None) -> None
     The sweep is a second net behind the gates, and what it forbids may never come through a gate. So each of its rows
     is asked on its own in every scenario, and counts as reached when it is true in one.
 
-    Ends with 1 when anything is not reached.
+    What no patient can reach may be listed in review/unreachable.yaml of the rules, with the reason.
+
+    Ends with 1 when anything else is not reached, or when something listed there is.
     """
     ruleset = loaded(rules or configuration().rules)
     try:
         covered = measure(ruleset, prepare(ruleset, scenarios_of(ruleset, fixtures_of(ruleset, paths))))
     except RuleError as error:
         stop(str(error), FAILED)
-    missed = [one for one in covered if not one.by]
+    missed = [one for one in covered if not one.is_settled]
     if shown := covered if verbose else missed:
         say("\n".join(_lines(shown)) + "\n")
     of_each, missed_of_each = Counter(one.target.what for one in covered), Counter(one.target.what for one in missed)
     for what, count in of_each.items():
         say(f"{what}: {count - missed_of_each[what]} of {count} reached")
+    known = sum(bool(one.unreachable_because) for one in covered)
+    if known:
+        say(f"{known} of {len(covered)} cannot be reached; review/unreachable.yaml says why.")
     say(f"{len(missed)} of {len(covered)} not reached by any scenario.")
     if missed:
         raise SystemExit(FAILED)
@@ -59,4 +64,5 @@ def _lines(covered: list[Covered]) -> Iterator[str]:
     places = [f"{one.target.file}:{one.target.line}" for one in covered]
     place, what = max(map(len, places)), max(len(one.target.what) for one in covered)
     for where, one in zip(places, covered, strict=True):
-        yield f"{where:<{place}}  {one.target.what:<{what}}  {len(one.by):>3}  {one.target.name}"
+        note = " (listed as unreachable)" if one.unreachable_because else ""
+        yield f"{where:<{place}}  {one.target.what:<{what}}  {len(one.by):>3}  {one.target.name}{note}"

@@ -9,6 +9,7 @@ and may never get its turn, so each of its rows is asked in every scenario on it
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from cds_service.engine.evaluate import evaluate_findings
 from cds_service.engine.loader import TOPICS
 from cds_service.engine.loader_rules import UNNAMED_BAND
 from cds_service.engine.model import Decision, Finding
-from cds_service.engine.source import Document, Path_
+from cds_service.engine.source import Document, Path_, read_document
 from cds_service.engine.verdicts import YES
 from cds_service.review.bench import Place, Prepared, assessed, documents_of, watched
 from cds_service.ruleset import Ruleset
@@ -44,6 +45,13 @@ class Covered(msgspec.Struct, frozen=True):
 
     target: Target
     by: tuple[str, ...]
+    unreachable_because: str = ""
+    """Why none can, where the rules say so in `review/unreachable.yaml`."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Reached, or known to be unreachable, and not both."""
+        return bool(self.by) != bool(self.unreachable_because)
 
 
 def measure(ruleset: Ruleset, prepared: Iterable[Prepared]) -> list[Covered]:
@@ -60,7 +68,23 @@ def measure(ruleset: Ruleset, prepared: Iterable[Prepared]) -> list[Covered]:
         for place in {*reading.places(assessment, answers), *reading.swept(one)}:
             if place in reached:
                 reached[place].append(one.scenario.title)
-    return [Covered(target, tuple(reached[target.file, target.path])) for target in wanted]
+    because = unreachable(ruleset.folder)
+    return [
+        Covered(target, tuple(reached[target.file, target.path]), because.get((target.what, target.name), ""))
+        for target in wanted
+    ]
+
+
+def unreachable(folder: Path) -> dict[tuple[str, str], str]:
+    """What no patient can reach, by what it is and its name, with the reason. Raises RuleError."""
+    path = folder / "review" / "unreachable.yaml"
+    if not path.is_file():
+        return {}
+    document = read_document(path, f"{folder.name}/review/{path.name}")
+    try:
+        return {(one["what"], one["name"]): one["because"] for one in document.data}
+    except (KeyError, TypeError):
+        document.fail((), "give a list of `what`, `name` and `because`")
 
 
 # -- what there is ---------------------------------------------------------------------------------------------------
