@@ -19,17 +19,28 @@ _SYSTEM = re.compile(r"(?:https?://|urn:)[A-Za-z0-9.:/\-_~%]{1,150}")
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.\-_]{0,29}")
 _UNIT = re.compile(r"[A-Za-z0-9µμ%/.\[\]{}*^_'()\-]{1,24}")
 _MOST_REMEMBERED = 100_000
+_CODED_IN: dict[type, str] = {
+    wire.Observation: "code",
+    wire.Condition: "code",
+    wire.MedicationRequest: "medicationCodeableConcept",
+    wire.MedicationStatement: "medicationCodeableConcept",
+    wire.Medication: "code",
+}
 ILL_SHAPED = "(not shaped as a code)"
 
 Key = tuple[str, str, str]
 """What it stands in (a resource type, or ``unit of <analyte>``), the code system (or ""), the code or unit."""
 
 
+_NOT_SEEN: Key = ("", "", "")
+"""Told apart by identity."""
+
+
 class Unmapped(msgspec.Struct):
     """Counts by key: ``[patients, resources]``. `seen` remembers what was looked up; None is known."""
 
     counts: dict[Key, list[int]] = {}
-    seen: dict[tuple[str, str | None, str | None], Key | None] = {}
+    seen: dict[tuple[type, str | None, str | None], Key | None] = {}
 
 
 def count_unmapped(resources: Iterable[wire.Resource], facts: Facts, terminology: Terminology, into: Unmapped) -> None:
@@ -40,23 +51,17 @@ def count_unmapped(resources: Iterable[wire.Resource], facts: Facts, terminology
         seen.clear()
     for one in resources:
         kind = type(one)
-        if kind is wire.Observation or kind is wire.Condition:
-            concept: wire.Concept | wire.NamedConcept | None = one.code  # type: ignore[union-attr]
-        elif kind is wire.MedicationRequest or kind is wire.MedicationStatement:
-            concept = one.medicationCodeableConcept  # type: ignore[union-attr]
-        elif kind is wire.Medication:
-            concept = one.code  # type: ignore[union-attr]
-        else:
-            continue
-        if concept is None or not concept.coding:
+        member = _CODED_IN.get(kind)
+        concept: wire.Concept | wire.NamedConcept | None = getattr(one, member) if member is not None else None
+        if concept is None:
             continue
         unknown: Key | None = None
         for coding in concept.coding:
-            looked_up = (kind.__name__, coding.system, coding.code)
-            if looked_up not in seen:
+            looked_up = (kind, coding.system, coding.code)
+            key = seen.get(looked_up, _NOT_SEEN)
+            if key is _NOT_SEEN:
                 held = terminology.lookup(coding.system, coding.code) is not None
-                seen[looked_up] = None if held else _key(*looked_up)
-            key = seen[looked_up]
+                key = seen[looked_up] = None if held else _key(kind.__name__, coding.system, coding.code)
             if key is None:
                 break
             unknown = unknown or key

@@ -174,8 +174,9 @@ def _names_changed(resources: list[Resource], medications: Pool) -> bool:
 
 def _standing(resources: list[Resource], lines: bytes, deletions: Deletions | None) -> list[Resource] | None:
     """The resources that stand: of several versions the latest, nothing deleted. None for a deleted patient."""
-    counts = Counter([(type(one), getattr(one, "id", None)) for one in resources])
-    if len(counts) == len(resources) and not deletions:
+    if not deletions and len({getattr(one, "id", None) for one in resources}) == len(resources):
+        return resources
+    if not deletions and len(set(map(_identity, resources))) == len(resources):
         return resources
     written = [line for line in lines.split(b"\n") if line.strip()]
     times = [updated_at(route(line).updated) or LONG_AGO for line in written]

@@ -19,8 +19,8 @@ import click
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT.parent / "shared" / "samples" / "synthea"
 FIXTURES = ROOT / "fixtures" / "patients"
-_MOST = {"Observation": 30, "Condition": 8, "MedicationRequest": 8}
-"""About as many of a type are taken for each copy."""
+_MOST = {"Observation": 30, "Condition": 12, "MedicationRequest": 12}
+"""So many of a type are taken for each copy: with the published records 10,000 patients are about 500 MB."""
 _PATIENT, _ID = b"@patient@", b"@id@"
 
 Json = dict[str, Any]
@@ -35,6 +35,17 @@ def records(folder: Path | None = None) -> list[list[Json]]:
         if any(one["resourceType"] == "Patient" for one in resources):
             found.append(resources)
     return found
+
+
+def histories() -> list[list[Json]]:
+    """Conditions and orders of the published Bulk Data export, one list a patient; none where it is not there."""
+    found: defaultdict[str, list[Json]] = defaultdict(list)
+    for path in sorted((SAMPLES.parent / "bulk").glob("*.0*.ndjson")):
+        for one in map(json.loads, path.read_bytes().splitlines()):
+            subject = subject_of(one)
+            if subject is not None and one["resourceType"] in ("Condition", "MedicationRequest"):
+                found[subject["reference"]].append(one)
+    return list(found.values())
 
 
 def subject_of(resource: Json) -> Json | None:
@@ -59,9 +70,11 @@ def as_export(resources: list[Json], patient_id: str, prefix: str = "") -> Itera
 class Copies:
     """Many patients of few: each copy takes its own pick of a record's resources."""
 
-    def __init__(self, people: list[list[Json]], seed: int = 0) -> None:
+    def __init__(self, people: list[list[Json]], seed: int = 0, histories: list[list[Json]] | None = None) -> None:
+        """`histories` are lists of resources of which each copy gets one besides its own."""
         self._random = random.Random(seed)
         self._people = [self._templates(person) for person in people]
+        self._histories = [self._templates(person) for person in histories or []]
 
     def _templates(self, person: list[Json]) -> dict[str, list[bytes]]:
         by_type: defaultdict[str, list[bytes]] = defaultdict(list)
@@ -74,9 +87,11 @@ class Copies:
     def lines_of(self, number: int) -> Iterator[tuple[str, bytes]]:
         """Type and line of each resource of one copy."""
         person = self._random.choice(self._people)
+        history = self._random.choice(self._histories) if self._histories else {}
         patient = b"p%07d" % number
         at = 0
-        for kind, templates in person.items():
+        for kind, own in person.items():
+            templates = own + history.get(kind, [])
             most = _MOST.get(kind, len(templates))
             for template in self._random.sample(templates, min(most, len(templates))):
                 at += 1
@@ -119,7 +134,7 @@ def _open(path: Path, pack: str) -> Any:
 
 def generate(folder: Path, patients: int, files: int = 2, pack: str = "", seed: int = 0) -> int:
     """An export of so many patients. Returns its bytes before packing."""
-    copies = Copies(records(), seed)
+    copies = Copies(records(), seed, histories())
     lines = (line for number in range(patients) for line in copies.lines_of(number))
     return write_export(folder, lines, files, pack)
 
