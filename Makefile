@@ -23,7 +23,7 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-heavy bench mutate lint format lock chromium java
+.PHONY: help serve test test-heavy bench bench-screening mutate lint format lock chromium java
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -51,6 +51,9 @@ bench: $(VENV)/.installed-dev ## Measure what a request costs, beside orjson and
 
 mutate: $(VENV)/.installed-dev ## Slip every small mistake into the rules; list those that no scenario notices (ARGS="--only ID")
 	$(BIN)/legcramp rules mutate --equivalents tests/review/equivalent-mutants.yaml $(ARGS)
+
+bench-screening: $(VENV)/.installed-dev ## Measure the screening of exports beside reading them (ARGS="--patients 100000")
+	$(BIN)/python -m tests.benchmarks.screening $(ARGS)
 
 lint: $(VENV)/.installed-dev ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
