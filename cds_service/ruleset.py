@@ -27,6 +27,8 @@ class Ruleset(msgspec.Struct, frozen=True):
     digest: str
     analyte_names: dict[str, str]
     """Analyte id to the name a clinician reads."""
+    without_snomed: bool = False
+    """Whether the SNOMED CT value sets were left out, for a site without a license."""
 
     @property
     def knowledge_version(self) -> str:
@@ -72,6 +74,7 @@ def load_ruleset(folder: Path | None = None, without_snomed: bool = False, tier:
         terminology=terminology,
         digest=digest(knowledge, _files_digest(folder, without_snomed)),
         analyte_names={name: analyte.name for name, analyte in analytes.items()},
+        without_snomed=without_snomed,
     )
 
 

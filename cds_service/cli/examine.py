@@ -15,6 +15,7 @@ import requests
 
 from cds_service.cli.certificate import examine_certificate
 from cds_service.cli.examine_database import examine_database
+from cds_service.cli.examine_rules import examine_scenarios
 from cds_service.cli.finding import Finding, Level
 from cds_service.cli.order_codes import ordered_items
 from cds_service.clients.fetch import Answer, fetch
@@ -58,6 +59,7 @@ class Examination:
             yield Finding("rules", "fail", str(error), "`legcramp rules check` shows every mistake.")
             return None
         yield Finding("rules", "ok", f"knowledge {ruleset.knowledge.version}, ruleset {ruleset.digest[:12]}")
+        yield examine_scenarios(ruleset)
         if config.snomed:
             what = "conditions coded in SNOMED CT are read"
             yield Finding("snomed", "ok", what + "; the site needs an affiliate license where its country has none")

@@ -8,16 +8,15 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from cds_service.cli.console import FAILED, complain, configuration, loaded, out, say, stop
+from cds_service.cli.console import FAILED, configuration, loaded, out, say, stop
 from cds_service.cli.coverage import coverage
 from cds_service.cli.diff import diff
 from cds_service.cli.explain import explain
 from cds_service.cli.mutate import mutate
 from cds_service.engine.model import Rule
-from cds_service.engine.source import RuleError
-from cds_service.scenarios import Runner
-from cds_service.scenarios.grammar import of_rule
-from cds_service.scenarios.when import day
+from cds_service.ruleset import Ruleset
+from cds_service.scenarios import Checked, check_rules
+from cds_service.scenarios.checked import record
 
 _FOLDER = click.option("--rules", type=click.Path(path_type=Path), help="The folder, if not the bundled one.")
 
@@ -34,26 +33,33 @@ rules.add_command(mutate)
 
 @rules.command()
 @_FOLDER
-def check(rules: Path | None) -> None:
+@click.option("--record", "keep", is_flag=True, help="Note that they passed, so that a start need not run them.")
+def check(rules: Path | None, keep: bool) -> None:
     """Load the rules, naming every mistake with file and line, and run each rule's own scenarios."""
-    ruleset = loaded(rules or configuration().rules)
-    runner = Runner(ruleset)
-    today = day(runner.words.said["today"])
-    run = wrong = 0
-    for rule in ruleset.knowledge.active_rules:
-        try:
-            for scenario in of_rule(rule, ruleset.folder, today):
-                run += 1
-                outcome = runner.run(scenario)
-                if outcome.mismatches:
-                    wrong += 1
-                    say(outcome.text() + "\n")
-        except RuleError as error:
-            complain(str(error))
-            wrong += 1
-    say(f"{len(ruleset.knowledge.rules)} rules, {run} scenarios, {wrong} wrong. Ruleset {ruleset.digest}.")
+    folder = rules or configuration().rules
+    # a site with a license for SNOMED CT and one without start from the same record
+    rulesets = [loaded(folder), loaded(folder, without_snomed=True)] if keep else [loaded(folder)]
+    checked = [check_rules(ruleset) for ruleset in rulesets]
+    for failure in dict.fromkeys(str(failure) for one in checked for failure in one.failures):
+        say(f"{failure}\n")
+    wrong = sum(len(one.failures) for one in checked)
+    for ruleset, one in zip(rulesets, checked, strict=True):
+        say(_told(ruleset, one))
     if wrong:
         raise SystemExit(FAILED)
+    if keep:
+        try:
+            say(f"Noted in {record(rulesets)}.")
+        except OSError as error:
+            stop(f"cannot note it: {error.strerror or type(error).__name__}", FAILED)
+
+
+def _told(ruleset: Ruleset, checked: Checked) -> str:
+    parts = [f"{len(ruleset.knowledge.rules)} rules", f"{checked.run} scenarios", f"{len(checked.failures)} wrong"]
+    if checked.waiting:
+        parts.insert(2, f"{checked.waiting} that need SNOMED CT")
+    without = " without SNOMED CT" if ruleset.without_snomed else ""
+    return f"{', '.join(parts)}. Ruleset {ruleset.digest}{without}."
 
 
 @rules.command("list")

@@ -56,10 +56,7 @@ class _Building:
         told = self.told
         resources = [self._result(one) for one in self._results()]
         if told.get("symptoms"):
-            symptom = self.words.said["symptom"]
-            resources.append(
-                self._condition({"code": symptom["code"], "system": symptom["system"], "recorded": symptom["recorded"]})
-            )
+            resources.append(self._condition(self.words.symptom()))
         for one in told.get("on", ()):
             resources += self._medicine(phrases.drug(one))
         resources += [self._condition(phrases.condition(one, self.words)) for one in told.get("conditions", ())]

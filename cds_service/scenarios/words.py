@@ -25,6 +25,10 @@ class UnknownWord(ValueError):
     """A name that nothing in the value sets answers to; the text says what to write."""
 
 
+class NoCode(UnknownWord):
+    """A value set that lists no code of its own, as many do on a site without SNOMED CT."""
+
+
 class Words:
     """Looks names up. Made once for a ruleset; remembers what it has found."""
 
@@ -64,6 +68,12 @@ class Words:
             raise UnknownWord(f"no route {name!r} in words.yaml; known are {', '.join(self.said['routes'])}")
         return {"coding": [dict(known)], "text": known["display"]}
 
+    def symptom(self) -> dict[str, Any]:
+        """The condition that `symptoms: true` stands for, by a code that the value sets have."""
+        told = self.said["symptom"]
+        known = (one for one in told["codes"] if self.terminology.lookup(one["system"], one["code"]) is not None)
+        return {**next(known, told["codes"][0]), "recorded": told["recorded"]}
+
     # -- results
 
     def analyte(self, name: str) -> Analyte | None:
@@ -97,6 +107,11 @@ class Words:
                 return self._of_set(name, kind)
         raise UnknownWord(f"{what!r} is neither a code nor the id of a value set")
 
+    def lists(self, system: str, code: str) -> bool:
+        """Whether a value set or the table of routes has the code."""
+        in_routes = f"{system}|{code.upper()}" in self.terminology.text_rules.route_codes
+        return in_routes or self.terminology.lookup(system, code) is not None
+
     def is_code(self, what: str) -> bool:
         return any(form.fullmatch(what) for form, _ in _FORMS)
 
@@ -113,7 +128,7 @@ class Words:
                 codes.sort(key=lambda code: self._plainest(set_id, system, code))
             if codes:
                 return {"system": system, "code": codes[0]}
-        raise UnknownWord(f"the value set {set_id} lists no code that stands for it alone: name a code or a product")
+        raise NoCode(f"the value set {set_id} lists no code that stands for it alone: name a code or a product")
 
     def _systems(self, set_id: str, seen: set[str]) -> list[str]:
         """Code systems of a set, for one that only a site's own codes fill."""

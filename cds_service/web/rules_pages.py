@@ -19,8 +19,6 @@ from cds_service.engine.model import INDICATORS, Rule
 from cds_service.engine.source import RuleError
 from cds_service.ruleset import Ruleset
 from cds_service.scenarios import Runner, Scenario
-from cds_service.scenarios.grammar import of_rule
-from cds_service.scenarios.when import day
 from cds_service.web.config import WebConfig
 from cds_service.web.log import where_raised
 from cds_service.web.wiring import Wiring
@@ -152,7 +150,7 @@ def _try(rule: Rule) -> dict[str, Tried]:
     if runner is None:
         runner = current_app.extensions["runner"] = Runner(_ruleset())
     try:
-        scenarios = of_rule(rule, _ruleset().folder, day(runner.words.said["today"]))
+        scenarios = runner.of_rule(rule)
     except RuleError as error:  # the file was changed after the start
         return {one["name"]: Tried("cannot be run", (str(error),)) for one in rule.data.get("scenarios", ())}
     return {scenario.name: _run(runner, scenario) for scenario in scenarios}

@@ -23,6 +23,7 @@ from cds_service.fhir.access import Policy
 from cds_service.fhir.complete import Completion, FhirAccess
 from cds_service.fhir.prefetch import QUERIES
 from cds_service.ruleset import load_ruleset
+from cds_service.scenarios.checked import ensure_checked
 from cds_service.settings import STANDARD, ClientProfile, Settings
 from cds_service.web import log
 from cds_service.web.config import WebConfig
@@ -77,8 +78,12 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def wire(config: WebConfig) -> Wiring:
-    """Loads the rules and the clients, once. Raises `RulesetError` and `BadConfiguration`, which name every mistake."""
+    """Loads the rules and the clients, once. Raises `RulesetError` and `BadConfiguration`, which name every mistake.
+
+    Rules that were edited since their own scenarios last passed run these first, and do not start when one fails.
+    """
     ruleset = load_ruleset(config.rules, not config.snomed)
+    ensure_checked(ruleset)
     clients = site_clients(config, rule_ids=tuple(rule.id for rule in ruleset.knowledge.rules))
     store = store_of(config, ruleset.knowledge, lambda event, _count: log.make_log().warning(event))
     return Wiring(
