@@ -103,6 +103,7 @@ MODIFIERS: dict[str, dict[str, tuple[Any, str]]] = {
         "history": ("counts", "past ones count"),
         "count": (2, "2 or more different of"),
         "or_active": (True, ""),
+        "new": (True, "just put on the problem list"),
     },
     "no_result": {
         "within": ("9 days", "in the last 9 days"),

@@ -47,7 +47,7 @@ def _measurement(result: Measurement, names: Mapping[str, str], zone: tzinfo) ->
 def _medication(medication: Medication, zone: tzinfo) -> str:
     parts = [join(list(dict.fromkeys(ingredient.name for ingredient in medication.ingredients)))]
     if medication.draft:
-        parts.append("draft order")
+        parts.append("to be refilled" if medication.standing else "draft order")
     elif medication.contributor:
         parts.append("current")
     else:

@@ -102,6 +102,10 @@ class OfferResolver:
                         offered.reviews.append(review)
             case "delete":
                 for medication, ingredient in context.bound.get(offer.of, ()):
+                    if medication.standing:
+                        # no draft: what would be removed is the patient's order itself
+                        offered.advice.append(f"Do not refill unchanged: {in_sentence(ingredient.name)}")
+                        continue
                     if not medication.has_id:
                         # a draft without an id cannot be named in a delete action
                         offered.advice.append(f"Remove the draft order: {in_sentence(ingredient.name)}")

@@ -326,7 +326,8 @@ class Sayer:
 
     def condition(self, told: Node) -> list[Part]:
         count = told.get("count")
-        parts: list[Part] = [f"{count} or more different of " if count else "on record: "]
+        place = "just put on the problem list: " if "new" in told else "on record: "
+        parts: list[Part] = [f"{count} or more different of " if count else place]
         parts += self.sets(told["in"], lower=False)
         if "within" in told:
             parts.append(f", noted or begun in the last {told['within']}")

@@ -39,7 +39,10 @@ from cds_service.catalogue.value_sets import ValueSets
 from cds_service.engine.model import Gate, Rule
 from cds_service.ruleset import Ruleset
 
-HOOKS = ("patient-view", "encounter-start", "encounter-discharge", "order-select", "order-sign")
+HOOKS = (
+    *("patient-view", "encounter-start", "encounter-discharge", "problem-list-item-create"),
+    *("order-select", "order-sign", "medication-refill"),
+)
 _TIMES = {1: "once", 2: "twice"}
 _EQUATIONS = {"ckd-epi-2021": "CKD-EPI 2021", "albumin-corrected-calcium": "correction for albumin"}
 _THEN = {

@@ -89,7 +89,7 @@ def _from_record(resources: list[Resource], hook: str) -> Gathered:
     if hook not in HOOKS:
         raise BadInput(f"hook: there is no service for it here; known are {', '.join(HOOKS)}")
     drafts: list[Resource] = []
-    if hook != "patient-view":  # a bare bundle has no draftOrders: its draft medication orders are they
+    if HOOKS[hook].orders:  # a bare bundle has no draftOrders: its draft medication orders are they
         drafts = [one for one in flat if isinstance(one, MedicationRequest) and one.status == "draft"]
         kept = {id(one) for one in drafts}
         resources = [_without(resource, kept) for resource in resources]

@@ -12,7 +12,7 @@ import msgspec
 
 from cds_service.facts import wire
 from cds_service.facts.conditions import ACTIVE, OVER, VOID, condition_state, status_code, time_of
-from cds_service.facts.gathered import Gathered, selections_name_a_draft, type_and_id
+from cds_service.facts.gathered import REFILL_HOOK, Gathered, selections_name_a_draft, stands, type_and_id
 from cds_service.facts.identity import Deliveries, Finder, Ownership, reference_of
 from cds_service.facts.instants import Dates
 from cds_service.facts.medications import MedicationReader, is_over
@@ -106,6 +106,8 @@ class _Build:
         self.is_own = self.whose.is_own
         self.deliveries = Deliveries()
         self.drafts: set[str] = set()
+        self.problems: set[str] = set()
+        """References of the conditions that the hook is about."""
         self.names: dict[tuple[str | None, str | None], str] = {}
         """Names of condition codes met so far."""
         self.conditions: list[Condition] = []
@@ -122,6 +124,7 @@ class _Build:
             if isinstance(dispense, wire.MedicationDispense) and self.is_own(dispense.subject, "medications"):
                 self.medications.dispense(dispense)
         self._drafts(gathered)
+        self._problems(gathered)
         plain = by_type.get(wire.Observation)
         if plain is not None:
             whose = self.whose
@@ -162,7 +165,8 @@ class _Build:
 
     def _drafts(self, gathered: Gathered) -> None:
         """Draft orders first: one that is delivered in the prefetch as well counts as the draft it is."""
-        selections = gathered.selections
+        selections, refilling = gathered.selections, gathered.hook == REFILL_HOOK
+        taken: set[str] = set()
         if not selections_name_a_draft(gathered):
             selections = None
             text = "No selection names one of the draft orders; all of them were assessed."
@@ -170,11 +174,14 @@ class _Build:
         for resource in gathered.drafts:
             if type(resource) is wire.MedicationRequest:
                 reference = reference_of("MedicationRequest", resource)
-                if is_over(resource) or not self._is_own_draft(resource.subject) or reference in self.drafts:
+                if is_over(resource) or not self._is_own_draft(resource.subject) or reference in taken:
                     continue
-                self.drafts.add(reference)
+                taken.add(reference)
+                standing = refilling and stands(resource)
+                if not standing:
+                    self.drafts.add(reference)
                 selected = selections is None or reference in selections or (resource.id or "") in selections
-                self.medications.take(resource, reference, draft=True, selected=selected)
+                self.medications.take(resource, reference, draft=True, selected=selected, standing=standing)
             elif type(resource) is wire.ServiceRequest:
                 reference = reference_of("ServiceRequest", resource)
                 if self.is_own(resource.subject, "service-requests") and reference not in self.drafts:
@@ -182,6 +189,15 @@ class _Build:
                     self._order(resource, reference, draft=True)
             elif type(resource) is wire.Unread:
                 self._unread(resource)
+
+    def _problems(self, gathered: Gathered) -> None:
+        """New problems before the others: one that is delivered in the prefetch as well counts as the new one it is."""
+        for resource in gathered.problems:
+            if type(resource) is wire.Condition:
+                self._condition(resource, new=True)
+            elif type(resource) is wire.Unread:
+                self._unread(resource)
+        self.problems = {one.reference for one in self.conditions}
 
     def _is_own_draft(self, subject: wire.Reference | None) -> bool:
         """Drafts come in the context of one patient: only a reference that names another one excludes."""
@@ -257,12 +273,12 @@ class _Build:
     def _specimen(self, specimen: wire.Specimen) -> None:
         self.observations.hemolysis.specimen(specimen)
 
-    def _condition(self, condition: wire.Condition) -> None:
+    def _condition(self, condition: wire.Condition, new: bool = False) -> None:
         matched = self.observations.matches(condition.code)
         if not matched or not self.is_own(condition.subject, "conditions"):
             return
         reference = reference_of("Condition", condition)
-        if not self.deliveries.is_new(reference, condition, "conditions"):
+        if reference in self.problems or not self.deliveries.is_new(reference, condition, "conditions"):
             return
         sets = frozenset().union(*(match.sets for _, match in matched))
         asserted = self.whose.is_patient(condition.asserter)
@@ -283,6 +299,7 @@ class _Build:
                 recorded=self.dates.span(condition.recordedDate or condition.assertedDate),
                 onset=time_of(condition.onsetDateTime, condition.onsetPeriod, self.dates),
                 patient_asserted=asserted,
+                new=new,
                 stated_active=status_code(condition.clinicalStatus) in ACTIVE,
             )
         )

@@ -9,7 +9,10 @@ import msgspec
 
 from cds_service.facts.model import DataGap, ResourceKind
 from cds_service.facts.reading import HookRequest
-from cds_service.facts.wire import Bundle, MedicationRequest, Patient, Resource
+from cds_service.facts.wire import Bundle, Condition, MedicationRequest, Patient, Resource
+
+REFILL_HOOK = "medication-refill"
+PROBLEM_HOOK = "problem-list-item-create"
 
 _REFERENCE = re.compile(r"(?:^|/)([A-Z][A-Za-z]+)/([A-Za-z0-9.\-]+)(?:/_history/[^/]*)?$")
 
@@ -21,7 +24,8 @@ class Gathered(msgspec.Struct, frozen=True):
     stand beside each other. `by_url` finds a resource by a `fullUrl` that is no `Type/id` (``urn:uuid:...``).
     `drafts` are the draft orders of an order hook; `selections` holds ``Type/id`` (a bare id where the
     client sent that), or is None on hooks without
-    selections. `not_supplied` and `incomplete` hold `ResourceKind` names.
+    selections. `problems` are the conditions that were just put on the problem list, where the hook is about
+    that. `not_supplied` and `incomplete` hold `ResourceKind` names.
     """
 
     hook: str
@@ -31,6 +35,7 @@ class Gathered(msgspec.Struct, frozen=True):
     resources: tuple[Resource, ...] = ()
     drafts: tuple[Resource, ...] = ()
     selections: frozenset[str] | None = None
+    problems: tuple[Resource, ...] = ()
     not_supplied: frozenset[ResourceKind] = frozenset()
     incomplete: frozenset[ResourceKind] = frozenset()
     gaps: tuple[DataGap, ...] = ()
@@ -100,6 +105,7 @@ def gathered_from_bundle(
     """Gathers a bare Bundle (or several): everything counts as supplied, the patient is the one in it.
 
     With several Patients in it the patient is unknown: `patient_id` stays empty, and `build_facts` names the gap.
+    Where the hook is about new problems, those recorded last are the new ones.
     """
     by_url: dict[str, Resource] = {}
     flat = tuple(open_bundles(resources, by_url))
@@ -110,8 +116,21 @@ def gathered_from_bundle(
         patient_id=only or "",
         resources=flat,
         drafts=tuple(open_bundles(drafts, by_url)),
+        problems=latest_problems(flat) if hook == PROBLEM_HOOK else (),
         by_url=by_url,
     )
+
+
+def latest_problems(resources: Iterable[Resource]) -> tuple[Condition, ...]:
+    """The conditions recorded on the latest day; all of them where none tells its day."""
+    conditions = [one for one in resources if type(one) is Condition]
+    latest = max((recorded_day(one.recordedDate) for one in conditions), default="")
+    return tuple(one for one in conditions if recorded_day(one.recordedDate) == latest)
+
+
+def recorded_day(recorded: str | None) -> str:
+    """The day of a `recordedDate`, so that days compare as text."""
+    return (recorded or "")[:10]
 
 
 def gathered_from_request(
@@ -126,9 +145,14 @@ def gathered_from_request(
     by_url: dict[str, Resource] = {}
     flat = tuple(open_bundles(resources, by_url))
     drafts: tuple[Resource, ...] = ()
+    problems: tuple[Resource, ...] = ()
     selections: frozenset[str] | None = None
     if context is not None:
         drafts = tuple(open_bundles((context.draftOrders, context.medications), by_url))
+        if request.hook == REFILL_HOOK:
+            flat += _standing_orders(drafts, flat)
+        elif request.hook == PROBLEM_HOOK:
+            problems = tuple(open_bundles((context.conditions,), by_url))
         if context.selections is not None:
             selections = frozenset(_as_reference(one) for one in context.selections)
     return Gathered(
@@ -139,8 +163,20 @@ def gathered_from_request(
         resources=flat,
         drafts=drafts,
         selections=selections,
+        problems=problems,
         not_supplied=not_supplied,
         incomplete=incomplete,
         gaps=gaps,
         by_url=by_url,
     )
+
+
+def stands(order: Resource) -> bool:
+    """Whether an order that is to be refilled is one that the patient has, as against a draft of a new one."""
+    return type(order) is MedicationRequest and order.status == "active"
+
+
+def _standing_orders(orders: Iterable[Resource], supplied: Iterable[Resource]) -> tuple[Resource, ...]:
+    """The orders to be refilled that are in force and did not come with the record."""
+    ids = {one.id for one in supplied if isinstance(one, MedicationRequest)}
+    return tuple(one for one in orders if isinstance(one, MedicationRequest) and stands(one) and one.id not in ids)

@@ -55,7 +55,9 @@ class MedicationReader:
             key = (prescription.reference or "").rsplit("/", 1)[-1]
             self.dispensed[key] = max(at.latest, self.dispensed.get(key, at.latest))
 
-    def take(self, one: Prescription, reference: str, draft: bool = False, selected: bool = False) -> None:
+    def take(
+        self, one: Prescription, reference: str, draft: bool = False, selected: bool = False, standing: bool = False
+    ) -> None:
         """Reads one prescription; what cannot count in any sense is left out, unless it tells a continuous start."""
         concept = one.medicationCodeableConcept
         if concept is not None and self.contents.told(concept) == "nothing":
@@ -74,6 +76,8 @@ class MedicationReader:
         medication = Medication(reference=reference, ingredients=ingredients, sets=NO_SETS)
         if not past:
             medication = self._medication(one, reference, contents, currency, draft, selected)
+            if standing:
+                medication = msgspec.structs.replace(medication, standing=True)
         self.read.append(Read(medication, None if draft else started, until if past else None))
 
     def _medication(

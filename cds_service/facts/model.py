@@ -94,6 +94,8 @@ class Medication(msgspec.Struct, frozen=True, gc=False):
     """A draft order of this request (`context.draftOrders`); then neither contributor nor safety is set."""
     selected: bool = False
     """A draft that the hook is about: one of `context.selections`, or any draft on hooks without selections."""
+    standing: bool = False
+    """A draft only in that it is to be refilled: the order is in force, and stands among the current ones as well."""
     patient_reported: bool = False
     out_of_date: bool = False
     """Authored more than 24 months ago without sign of refill: safety only, "may be out of date - verify"."""
@@ -109,8 +111,8 @@ class Medication(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def has_id(self) -> bool:
-        """Whether a delete action may name it: the resource had an id, and one that FHIR allows."""
-        return _REFERENCE.fullmatch(self.reference) is not None
+        """Whether a delete action may name it: a real draft whose resource had an id, and one that FHIR allows."""
+        return not self.standing and _REFERENCE.fullmatch(self.reference) is not None
 
 
 class Condition(msgspec.Struct, frozen=True, gc=False):
@@ -124,6 +126,8 @@ class Condition(msgspec.Struct, frozen=True, gc=False):
     recorded: Span | None = None
     onset: Span | None = None
     patient_asserted: bool = False
+    new: bool = False
+    """It was just put on the problem list: the hook is about it."""
     stated_active: bool = False
     """clinicalStatus says active, recurrence or relapse, as against a condition that merely is not said to be over."""
 

@@ -56,6 +56,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     selections: tuple[str, ...] | None = None
     draftOrders: Resource | None = None
     medications: Resource | None = None
+    conditions: Resource | None = None
 
 
 class HookRequest(msgspec.Struct, frozen=True, gc=False):
@@ -213,7 +214,7 @@ def _context(raw: Raw, ill_typed: list[str]) -> Context | None:
     if members is None:
         return None
     bundles = []
-    for name in ("draftOrders", "medications"):
+    for name in ("draftOrders", "medications", "conditions"):
         part = _present(members, name)
         if part is not None and bytes(part)[:1] != b"{":
             ill_typed.append(f"context.{name}")

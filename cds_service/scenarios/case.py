@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from cds_service.facts.gathered import Gathered, gathered_from_bundle, gathered_from_request
+from cds_service.facts.gathered import PROBLEM_HOOK, Gathered, gathered_from_bundle, gathered_from_request, recorded_day
 from cds_service.facts.reading import decode_bundle, decode_request
-from cds_service.fhir.context import check_request
+from cds_service.fhir.context import HOOKS, check_request
 from cds_service.fhir.prefetch import QUERIES, RequiredDataMissing, gather
 from cds_service.scenarios.grammar import Scenario
 from cds_service.scenarios.when import Calendar
@@ -17,6 +17,7 @@ from cds_service.settings import Settings
 
 PATIENT_ID = "scenario-patient"
 """Obviously nobody."""
+ENCOUNTER_ID = "encounter"
 HOOK_INSTANCE = "00000000-0000-4000-8000-000000000000"
 
 Resource = dict[str, Any]
@@ -49,8 +50,13 @@ class Case(msgspec.Struct, frozen=True):
     def request(self) -> Resource:
         """The CDS Hooks request that a client would send."""
         context: Resource = {"userId": "Practitioner/scenario", "patientId": PATIENT_ID}
-        if self.scenario.hook != "patient-view":
-            context["draftOrders"] = _bundle("collection", self.drafts)
+        hook = HOOKS[self.scenario.hook]
+        if hook.orders:
+            context[hook.orders] = _bundle("collection", self.drafts)
+        if "encounterId" in hook.required:
+            context["encounterId"] = ENCOUNTER_ID
+        if self.scenario.hook == PROBLEM_HOOK:
+            context["conditions"] = _bundle("collection", self._new_problems())
         if self.selections is not None:
             context["selections"] = list(self.selections)
         prefetch: Resource = {}
@@ -65,6 +71,12 @@ class Case(msgspec.Struct, frozen=True):
             "context": context,
             "prefetch": prefetch,
         }
+
+    def _new_problems(self) -> list[Resource]:
+        """The conditions recorded last: those that were just put on the problem list."""
+        conditions = [one for one in self.resources if one["resourceType"] == "Condition"]
+        latest = max((recorded_day(one.get("recordedDate")) for one in conditions), default="")
+        return [one for one in conditions if recorded_day(one.get("recordedDate")) == latest]
 
     def bundle(self) -> Resource:
         """Everything in one Bundle, draft orders too, as a file for the command line would hold it."""
@@ -84,7 +96,10 @@ class Case(msgspec.Struct, frozen=True):
         """The road of a bare bundle. Knows no `not_supplied` and no selections."""
         drafts = [decode_bundle(encoded(draft)) for draft in self.drafts]
         record = decode_bundle(encoded(_bundle("collection", (self.patient, *self.resources))))
-        return gathered_from_bundle([record], self.scenario.hook, drafts)
+        gathered = gathered_from_bundle([record], self.scenario.hook, drafts)
+        if "encounterId" in HOOKS[self.scenario.hook].required:
+            gathered = msgspec.structs.replace(gathered, encounter_id=ENCOUNTER_ID)
+        return gathered
 
 
 def encoded(value: Any) -> bytes:

@@ -8,7 +8,7 @@ import msgspec
 from flask import Blueprint, Response
 
 from cds_service.facts.reading import MalformedRequest
-from cds_service.fhir.context import HOOK_VERSION
+from cds_service.fhir.context import HOOKS
 from cds_service.fhir.prefetch import QUERIES, TEMPLATES
 from cds_service.settings import ClientProfile
 from cds_service.web import trust
@@ -26,8 +26,8 @@ class Service(msgspec.Struct, frozen=True, rename="camel"):
     description: str
     usage_requirements: str
     prefetch: dict[str, str]
+    hook_version: str
     version: str = SPECIFICATION
-    hook_version: str = HOOK_VERSION
 
 
 def _keys(needed: str) -> str:
@@ -57,9 +57,35 @@ _SERVICES = (
         "Checks all draft orders about to be signed against the chart: medicines that cause or worsen cramps, and "
         "mineral supplements that are unsafe for this patient.",
     ),
+    (
+        "encounter-start",
+        "Leg cramp review at the start of an encounter",
+        "The leg cramp review at admission or check-in: causes of leg cramps and unsafe mineral values in the chart, "
+        "with what was used, withheld and missing.",
+    ),
+    (
+        "encounter-discharge",
+        "Leg cramp review at discharge",
+        "Before discharge: medicines that cause or worsen leg cramps, mineral values that are unsafe or unchecked, and "
+        "what cannot wait.",
+    ),
+    (
+        "medication-refill",
+        "Leg cramp medicine check at a refill",
+        "Checks medicines to be refilled against the chart: those that are unsafe now, and potassium, kidney or "
+        "magnesium checks that are overdue.",
+    ),
+    (
+        "problem-list-item-create",
+        "Leg cramp review for a new problem",
+        "When leg cramps are put on the problem list, the full review of their causes. For any other problem only what "
+        "cannot wait.",
+    ),
 )
 SERVICES: dict[str, Service] = {
-    f"leg-cramp-{hook}": Service(hook, f"leg-cramp-{hook}", title, description, _REQUIREMENTS, TEMPLATES)
+    f"leg-cramp-{hook}": Service(
+        hook, f"leg-cramp-{hook}", title, description, _REQUIREMENTS, TEMPLATES, HOOKS[hook].version
+    )
     for hook, title, description in _SERVICES
 }
 SHARED_ID = "leg-cramp"

@@ -38,3 +38,11 @@ def must_exist(scenario: Scenario) -> None:
     waiting = [rule for rule in scenario.requires if rule not in runner().rules]
     if waiting:
         pytest.skip(f"waiting for {', '.join(waiting)}")
+
+
+def fits_a_bundle(scenario: Scenario) -> bool:
+    """Whether a bare record can tell the case. It cannot say that something was not supplied or not selected, nor
+    which order in force is to be refilled; settings are the site's, not the file's."""
+    told = scenario.told
+    drafts = [one for one in told.get("drafting", ()) if isinstance(one, dict)]
+    return not told.keys() & {"not_supplied", "selecting", "settings"} and not any("status" in one for one in drafts)

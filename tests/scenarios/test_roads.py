@@ -13,20 +13,16 @@ from cds_service.assess import Assessment
 from cds_service.cards.response import encode_response
 from cds_service.cli import main
 from cds_service.cli.check import finding_data
+from cds_service.fhir.context import HOOKS
 from cds_service.scenarios import Case, Scenario
 from cds_service.scenarios.case import encoded
 from cds_service.settings import Settings
 from cds_service.web.app import create_app
 from cds_service.web.config import WebConfig
 from cds_service.web.wiring import Wiring
-from tests.scenarios.shared import fixture_scenarios, ids_of, runner
+from tests.scenarios.shared import fits_a_bundle, fixture_scenarios, ids_of, runner
 
-PLAIN = tuple(
-    scenario
-    for scenario in fixture_scenarios()
-    # a bundle cannot say that something was not supplied or not selected; settings are the site's, not the file's
-    if not scenario.told.keys() & {"not_supplied", "selecting", "settings"}
-)
+PLAIN = tuple(filter(fits_a_bundle, fixture_scenarios()))
 
 
 def by_request(case: Case) -> Assessment:
@@ -48,8 +44,8 @@ def test_a_bundle_says_what_a_request_says(scenario: Scenario) -> None:
 
 def test_the_command_line_says_what_a_request_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All bundles of one hook in one call, as a site would check a folder."""
-    monkeypatch.setattr("cds_service.cli.console.load_ruleset", lambda _: runner().ruleset)
-    for hook in ("patient-view", "order-select", "order-sign"):
+    monkeypatch.setattr("cds_service.cli.console.load_ruleset", lambda *_: runner().ruleset)
+    for hook in HOOKS:
         cases = [runner().case(scenario) for scenario in PLAIN if scenario.hook == hook]
         files = [tmp_path / f"{hook}-{number:03}.json" for number in range(len(cases))]
         for file, case in zip(files, cases, strict=True):

@@ -13,6 +13,7 @@ from flask import Flask
 
 from cds_service.cards.model import Card, Coding, Source
 from cds_service.facts.gathered import Gathered
+from cds_service.fhir.context import HOOKS
 from cds_service.web.app import create_app
 from cds_service.web.config import WebConfig
 from cds_service.web.log import make_log
@@ -65,10 +66,8 @@ def make_app(assess: Any = None, log: Any = None, **config: Any) -> Flask:
 def hook_request(hook: str = "patient-view", **members: Any) -> dict[str, Any]:
     """A sound request, with `members` in place of its own; a member given as None is left out."""
     context: dict[str, Any] = {"userId": "Practitioner/example", "patientId": "1"}
-    if hook != "patient-view":
-        context["draftOrders"] = bundle({"resourceType": "MedicationRequest", "id": "d1", "status": "draft"})
-    if hook == "order-select":
-        context["selections"] = ["MedicationRequest/d1"]
+    for field in HOOKS[hook].required if hook in HOOKS else ():
+        context.setdefault(field, _FIELDS[field])
     request = {"hook": hook, "hookInstance": INSTANCE, "context": context, "prefetch": {"patient": PATIENT}} | members
     return {name: value for name, value in request.items() if value is not None}
 
@@ -80,3 +79,16 @@ def bundle(*resources: Any, **members: Any) -> dict[str, Any]:
 
 def body(request: Any) -> bytes:
     return json.dumps(request).encode()
+
+
+_DRAFT = {"resourceType": "MedicationRequest", "id": "d1", "status": "draft"}
+_FIELDS: dict[str, Any] = {
+    "userId": "Practitioner/example",
+    "patientId": "1",
+    "encounterId": "e1",
+    "draftOrders": bundle(_DRAFT),
+    "medications": bundle(_DRAFT),
+    "conditions": bundle({"resourceType": "Condition", "id": "c1"}),
+    "selections": ["MedicationRequest/d1"],
+}
+"""A sound value for each field of a hook's context."""

@@ -44,7 +44,10 @@ PREFLIGHT = {
     "Access-Control-Request-Method": "POST",
     "Access-Control-Request-Headers": "authorization,content-type",
 }
-HOOK_VERSIONS = {"patient-view": "1.0", "order-select": "1.0", "order-sign": "1.0"}
+HOOK_VERSIONS = {
+    **dict.fromkeys(("patient-view", "order-select", "order-sign", "encounter-start", "encounter-discharge"), "1.0"),
+    **dict.fromkeys(("medication-refill", "problem-list-item-create"), "0.1.0"),
+}
 USER = {"userId": "Practitioner/1", "patientId": "pt-4711"}
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from cds_service.fhir import context as context_module
 from tests.web.cds_hooks import check_cards, check_outcome
 from tests.web.fakes import PATIENT, Assessor, body, bundle, hook_request, make_app
 
-HOOKS = ["patient-view", "order-select", "order-sign"]
+HOOKS = list(context_module.HOOKS)
 SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "samples"
 DRAFT = {"resourceType": "MedicationRequest", "id": "d1"}
 
@@ -45,7 +46,8 @@ def test_every_hook_is_answered(hook: str) -> None:
     assert response.content_type == "application/json"
     check_cards(response.data, hook_request(hook))
     assert assess.last.hook == hook
-    assert len(assess.last.drafts) == (hook != "patient-view")
+    assert len(assess.last.drafts) == bool(context_module.HOOKS[hook].orders)
+    assert len(assess.last.problems) == (hook == "problem-list-item-create")
 
 
 def test_identifiers_are_new_each_time() -> None:
@@ -181,6 +183,46 @@ def test_order_select_needs_selections_and_drafts(members: dict[str, Any], place
 def test_order_sign_needs_drafts_and_no_selections() -> None:
     refused(post(hook_request("order-sign", context=context(draftOrders=...)), "order-sign"), 400, "draftOrders")
     assert post(hook_request("order-sign", context=context(selections=...)), "order-sign").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("hook", "members", "place"),
+    [
+        ("encounter-start", {"encounterId": ...}, "context.encounterId"),
+        ("encounter-start", {"encounterId": ""}, "context.encounterId"),
+        ("encounter-discharge", {"encounterId": "a b"}, "context.encounterId"),
+        ("encounter-discharge", {"userId": ...}, "context.userId"),
+        ("medication-refill", {"medications": ...}, "context.medications"),
+        ("medication-refill", {"medications": [DRAFT]}, "context.medications"),
+        ("medication-refill", {"medications": {"resourceType": "OperationOutcome"}}, "context.medications"),
+        ("medication-refill", {"medications": {"resourceType": "Bundle", "entry": [{}]}}, "entry[0].resource"),
+        ("medication-refill", {"userId": 7}, "context.userId"),
+        ("medication-refill", {"userId": "a b"}, "context.userId"),
+        ("problem-list-item-create", {"conditions": ...}, "context.conditions"),
+        ("problem-list-item-create", {"conditions": "x"}, "context.conditions"),
+        ("problem-list-item-create", {"userId": ...}, "context.userId"),
+    ],
+)
+def test_context_of_the_other_hooks(hook: str, members: dict[str, Any], place: str) -> None:
+    sound = hook_request(hook)["context"] | members
+    told = {name: value for name, value in sound.items() if value is not ...}
+    refused(post(hook_request(hook, context=told), hook), 400, place)
+
+
+def test_a_refill_may_be_asked_for_by_nobody_in_particular() -> None:
+    assess = Assessor()
+    told = {name: value for name, value in hook_request("medication-refill")["context"].items() if name != "userId"}
+    assert (
+        post(hook_request("medication-refill", context=told), "medication-refill", make_app(assess)).status_code == 200
+    )
+    assert assess.last.user_id is None
+
+
+def test_conditions_in_the_context_of_another_hook_are_unknown_members() -> None:
+    assess = Assessor()
+    told = hook_request()["context"] | {"conditions": bundle({"resourceType": "Condition", "id": "c1"})}
+    assert post(hook_request(context=told), app=make_app(assess)).status_code == 200
+    assert assess.last.problems == ()
 
 
 def test_no_draft_may_be_selected() -> None:

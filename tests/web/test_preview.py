@@ -30,7 +30,7 @@ from cds_service.web.pages.examples import Examples
 from cds_service.web.pages.markdown import to_html
 from cds_service.web.pages.road import travel
 from cds_service.web.wiring import Wiring
-from tests.scenarios.shared import fixture_scenarios, ids_of, runner
+from tests.scenarios.shared import fits_a_bundle, fixture_scenarios, ids_of, runner
 from tests.web.fakes import PATIENT, bundle, hook_request
 
 SYNTHEA = sorted((Path(__file__).resolve().parents[3] / "shared" / "samples" / "synthea").glob("*.json"))
@@ -38,7 +38,7 @@ NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 INJECTION = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 READY = tuple(scenario for scenario in fixture_scenarios() if runner().rules.issuperset(scenario.requires))
 # a bundle cannot say that something was not supplied or not selected
-PLAIN = tuple(one for one in READY if not one.told.keys() & {"not_supplied", "selecting", "settings"})
+PLAIN = tuple(filter(fits_a_bundle, READY))
 
 
 @cache

@@ -17,7 +17,7 @@ from cds_service.facts.model import Condition
 def _condition(compiler: Compiler, node: Any, path: Path_, reading: Reading, outer: Node) -> Test:
     sets = compiler.sets(node["in"], (*path, "in"))
     within = compiler.duration(node["within"], (*path, "within")) if "within" in node else None
-    or_active = "or_active" in node
+    or_active, only_new = "or_active" in node, "new" in node
     states = {"present"}
     if node.get("possible") == "counts" or reading == "cautiously":
         states.add("possible")
@@ -36,7 +36,7 @@ def _condition(compiler: Compiler, node: Any, path: Path_, reading: Reading, out
         undated = 0
         for set_id in sets:
             for condition in by_set.get(set_id, ()):
-                if condition.state not in states or condition in sure:
+                if condition.state not in states or condition in sure or (only_new and not condition.new):
                     continue
                 verdict = YES if within is None else _noted_since(condition, context.now - within)
                 if or_active and condition.stated_active:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from cds_service.facts.gathered import Gathered, gathered_from_bundle, open_bundles
+from cds_service.facts.gathered import Gathered, gathered_from_bundle, open_bundles, recorded_day
 from cds_service.facts.reading import HookRequest, MalformedRequest, decode_document
 from cds_service.facts.wire import Bundle, Entry, MedicationRequest, Patient, Resource
 from cds_service.fhir.context import HOOKS, check_request
@@ -14,6 +14,8 @@ from cds_service.fhir.prefetch import QUERIES, TooManyResources, gather
 
 FIRST_HOOK = next(iter(HOOKS))
 HOOK_INSTANCE = "00000000-0000-4000-8000-000000000000"
+_ENCOUNTER = "encounter"
+"""Where a hook needs an encounter: a bare record names none."""
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -54,10 +56,12 @@ def _of_record(record: Bundle, body: bytes, hook: str, max_resources: int) -> Tr
         raise MalformedRequest("Patient", f"the record {many}")
     if len(resources) > max_resources:
         raise TooManyResources(max_resources)
-    drafts = [one for one in resources if hook != FIRST_HOOK and _is_draft(one)]
+    drafts = [one for one in resources if HOOKS[hook].orders and _is_draft(one)]
     left_out = set(map(id, drafts))
     kept = Bundle(entry=tuple(_entries(record, left_out)))
     gathered = gathered_from_bundle((kept,), hook, drafts)
+    if "encounterId" in HOOKS[hook].required:
+        gathered = msgspec.structs.replace(gathered, encounter_id=_ENCOUNTER)
     return Travelled(hook, gathered, _as_request(body, hook, gathered), is_request=False)
 
 
@@ -81,20 +85,24 @@ def _as_request(body: bytes, hook: str, gathered: Gathered) -> bytes:
         entries = _raw_entries(msgspec.Raw(body.removeprefix(_BOM)), {})
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return b""
-    ordering = hook != FIRST_HOOK
+    orders, required = HOOKS[hook].orders, HOOKS[hook].required
     drafts: list[_RawEntry] = []
     found: dict[str, list[_RawEntry]] = {query.key: [] for query in QUERIES}
     keys = {query.template.partition("?")[0].partition("/")[0]: query.key for query in reversed(QUERIES)}
     rest: list[_RawEntry] = []
     for entry in entries:
-        if ordering and entry.kind == "MedicationRequest" and entry.status == "draft":
+        if orders and entry.kind == "MedicationRequest" and entry.status == "draft":
             drafts.append(entry)
         else:
             found.get(keys.get(entry.kind, ""), rest).append(entry)
     context: dict[str, Any] = {"userId": "Practitioner/preview", "patientId": gathered.patient_id}
-    if ordering:
-        context["draftOrders"] = _bundle("collection", drafts)
-    if hook == "order-select":
+    if orders:
+        context[orders] = _bundle("collection", drafts)
+    if "encounterId" in required:
+        context["encounterId"] = _ENCOUNTER
+    if "conditions" in required:
+        context["conditions"] = _bundle("collection", _latest(found["conditions"]))
+    if "selections" in required:
         context["selections"] = [f"{one.kind}/{one.id}" for one in drafts]
     prefetch: dict[str, Any] = {key: _bundle("searchset", some) for key, some in found.items()}
     if len(found["patient"]) == 1 and not found["patient"][0].members.get("fullUrl"):
@@ -102,6 +110,16 @@ def _as_request(body: bytes, hook: str, gathered: Gathered) -> bytes:
     if rest:
         prefetch["other"] = _bundle("collection", rest)
     return msgspec.json.encode({"hook": hook, "hookInstance": HOOK_INSTANCE, "context": context, "prefetch": prefetch})
+
+
+def _latest(conditions: list[_RawEntry]) -> list[_RawEntry]:
+    """Those recorded on the latest day, as `gathered.latest_problems` chooses them."""
+    days = [recorded_day(_word(_resource(one), "recordedDate")) for one in conditions]
+    return [one for one, day in zip(conditions, days, strict=True) if day == max(days)]
+
+
+def _resource(entry: _RawEntry) -> dict[str, msgspec.Raw]:
+    return msgspec.json.decode(entry.members["resource"], type=dict[str, msgspec.Raw])
 
 
 class _RawEntry(msgspec.Struct, frozen=True):
