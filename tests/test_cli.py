@@ -41,7 +41,10 @@ def run(*arguments: str | Path) -> Result:
 
 def commands(group: click.Group, before: str = "") -> dict[str, click.Command]:
     found: dict[str, click.Command] = {}
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None, name
         full = f"{before} {name}".strip()
         found |= commands(command, full) if isinstance(command, click.Group) else {full: command}
     return found
