@@ -18,6 +18,7 @@ from cds_service.web import (
     log,
     operations,
     preview,
+    report,
     rules_pages,
 )
 from cds_service.web.config import WebConfig, config_from
@@ -31,6 +32,7 @@ BLUEPRINTS = (
     invocation.blueprint,
     operations.blueprint,
     preview.blueprint,
+    report.blueprint,
     rules_pages.blueprint,
 )
 

@@ -6,15 +6,13 @@ logged, and never part of an address.
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 import msgspec
-from flask import Blueprint, Response, current_app, g, make_response, render_template, request, url_for
+from flask import Blueprint, Response, current_app, g, make_response, render_template, request
 from werkzeug.exceptions import NotFound
 
 from cds_service.assess import Assessment
@@ -25,6 +23,7 @@ from cds_service.web.body import read_json
 from cds_service.web.config import WebConfig
 from cds_service.web.errors import JSON, Refusal
 from cds_service.web.pages.answer import Telling, pretty
+from cds_service.web.pages.assets import asset
 from cds_service.web.pages.examples import Example, Examples
 from cds_service.web.pages.road import Travelled, travel
 from cds_service.web.pages.sent import Sent, read_form
@@ -153,7 +152,7 @@ def _page(problem: tuple[int, str] | None = None, **shown: Any) -> Response:
         problem=problem,
         examples=_examples(),
         hooks=tuple(HOOKS),
-        asset=_asset,
+        asset=asset,
         wiring=_wiring(),
         **values,
     )
@@ -165,15 +164,6 @@ def _problem(error: Exception) -> tuple[int, str]:
     response = current_app.make_response(current_app.handle_user_exception(error))
     outcome: Any = msgspec.json.decode(response.get_data())
     return response.status_code, outcome["issue"][0]["diagnostics"]
-
-
-def _asset(name: str) -> str:
-    """The address of a static file; it changes with the content, so that no browser keeps an old one."""
-    known: dict[str, str] = current_app.extensions.setdefault("assets", {})
-    if name not in known or current_app.debug:
-        content = (Path(cast(str, current_app.static_folder)) / name).read_bytes()
-        known[name] = hashlib.sha256(content).hexdigest()[:12]
-    return url_for("static", filename=name, v=known[name])
 
 
 def _examples() -> Examples:

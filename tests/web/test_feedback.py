@@ -85,6 +85,9 @@ class Site:
         answer = self.tell(overridden(card["uuid"], code, self.now))
         assert (answer.status_code, answer.data) == (200, b"{}")
 
+    def rows_shown(self) -> list[Any]:
+        return self.rows(SHOWN)
+
     def rows(self, table: Any) -> list[Any]:
         with self.store.database.quick.connect() as connection:
             return list(connection.execute(select(table).order_by(table.c.id)))
