@@ -23,7 +23,7 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-heavy bench bench-screening mutate lint format lock chromium java
+.PHONY: help serve test test-heavy bench bench-screening mutate lint format lock chromium java postgresql
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -34,7 +34,7 @@ serve: $(VENV)/.installed ## Run the service and its preview page on 127.0.0.1:8
 	LEGCRAMP_PUBLIC_BASE_URL=$${LEGCRAMP_PUBLIC_BASE_URL:-http://$(HOST):$(PORT)} \
 	exec $(BIN)/legcramp serve --host $(HOST) --port $(PORT)
 
-test: chromium lint ## Lint, type-check, check the arrows, run every test that is not heavy (ARGS= goes to pytest)
+test: chromium postgresql lint ## Lint, type-check, check the arrows, run every test that is not heavy (ARGS= goes to pytest)
 	$(BIN)/pytest -n auto $(ARGS)
 
 # Without a test marked heavy there is nothing to run, and it says so. As soon as one is marked, pytest's "nothing
@@ -73,6 +73,10 @@ lock: $(VENV)/.installed-dev ## Lock what pyproject.toml asks for (UPGRADE=1: th
 
 chromium:
 	$(call debian,command -v chromium,chromium fonts-liberation)
+
+# Only the tests start one, in a folder of their own.
+postgresql:
+	$(call debian,ls /usr/lib/postgresql/*/bin/initdb,postgresql)
 
 # pip is the last thing that venv makes: with it there, the environment is whole.
 $(BIN)/pip:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 from collections.abc import Iterator
 from typing import Any
 
 import click
+from sqlalchemy.exc import SQLAlchemyError
 
 from cds_service.cli.console import FAILED, configuration, say, stop
+from cds_service.feedback import migrate
+from cds_service.feedback.database import BadDatabase, Database, open_database
 
 _WORDS = {
     "current": "The tables are up to date ({at}).",
@@ -28,7 +30,7 @@ def database() -> None:
 def status() -> None:
     """Tell whether the tables are there and up to date. Ends with 1 when they are not."""
     with opened(configuration()) as database:
-        found = importlib.import_module("cds_service.feedback.migrate").status(database)
+        found = migrate.status(database)
         say(f"{database.shown}\n{_WORDS[found.state].format(at=found.at, newest=found.newest)}")
     if found.state != "current":
         raise SystemExit(FAILED)
@@ -37,7 +39,6 @@ def status() -> None:
 @database.command()
 def upgrade() -> None:
     """Make the tables, or bring them up to date. Changes nothing when they are."""
-    migrate = importlib.import_module("cds_service.feedback.migrate")
     with opened(configuration()) as database:
         if migrate.status(database).state == "newer":
             stop("The tables belong to a newer release; nothing was changed.", FAILED)
@@ -46,20 +47,17 @@ def upgrade() -> None:
 
 
 @contextlib.contextmanager
-def opened(config: Any) -> Iterator[Any]:
+def opened(config: Any) -> Iterator[Database]:
     """The configured database, or the end of the command with the reason, without any word of the database's own."""
-    # SQLAlchemy is loaded when a command needs it: it would slow down all the others
-    errors = importlib.import_module("sqlalchemy.exc")
-    module = importlib.import_module("cds_service.feedback.database")
     if config.database in ("", "none"):
         stop("LEGCRAMP_DATABASE: names no database, so there is nothing to look at.")
     try:
-        database = module.open_database(config.database, quick_seconds=30, durable_seconds=300)
-    except module.BadDatabase as error:
+        database = open_database(config.database, quick_seconds=30, durable_seconds=300)
+    except BadDatabase as error:
         stop(f"LEGCRAMP_DATABASE: {error}")
     try:
         yield database
-    except (errors.SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, OSError) as error:
         stop(
             f"{database.shown}: cannot be used ({type(error).__name__}). Is it running, and are its tables there?",
             FAILED,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from datetime import UTC, datetime, timedelta
 
 import click
 
 from cds_service.cli.console import configuration, say
 from cds_service.cli.database import opened
+from cds_service.feedback import retention
 
 
 @click.command()
@@ -19,7 +19,6 @@ def purge(days: int | None, dry_run: bool) -> None:
     config = configuration()
     keep = timedelta(days=days or config.retention_days)
     with opened(config) as database:
-        retention = importlib.import_module("cds_service.feedback.retention")
         gone = retention.purge(database, datetime.now(UTC), keep, dry_run)
     verb = "Would remove" if dry_run else "Removed"
     old = f"{gone.shown} cards and {gone.feedback} feedbacks older than {keep.days} days"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 import click
 import msgspec
@@ -13,10 +12,12 @@ from rich.text import Text
 
 from cds_service.cli.console import configuration, loaded, out, say
 from cds_service.cli.database import opened
+from cds_service.feedback.counts import read_counts
+from cds_service.feedback.report import Line, Report, make_report
+from cds_service.feedback.report_tables import KINDS, Kind, as_csv, as_data
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 _DEFAULT_DAYS = 90
-_TABLES = ("rules", "topics", "time")
 
 
 @click.command()
@@ -24,8 +25,8 @@ _TABLES = ("rules", "topics", "time")
 @click.option("--until", type=_DAY, metavar="YYYY-MM-DD", help="The last day; today unless given. Days are in UTC.")
 @click.option("--client", default="", help="Count one client only, by its id.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object with all tables.")
-@click.option("--csv", "table", type=click.Choice(_TABLES), help="One table as CSV.")
-def report(since: datetime | None, until: datetime | None, client: str, as_json: bool, table: str | None) -> None:
+@click.option("--csv", "table", type=click.Choice(KINDS), help="One table as CSV.")
+def report(since: datetime | None, until: datetime | None, client: str, as_json: bool, table: Kind | None) -> None:
     """Tell what was shown, accepted and overridden, by rule and over time, and which rules need a review."""
     config = configuration()
     last = until.date() if until else datetime.now(UTC).date()
@@ -36,18 +37,17 @@ def report(since: datetime | None, until: datetime | None, client: str, as_json:
         raise click.UsageError("--json and --csv are two ways to write; give one")
     knowledge = loaded(config.rules).knowledge
     with opened(config) as database:
-        counts = importlib.import_module("cds_service.feedback.counts").read_counts(database, first, last, client)
-    made = importlib.import_module("cds_service.feedback.report").make_report(counts, knowledge, first, last, client)
-    tables = importlib.import_module("cds_service.feedback.report_tables")
+        counts = read_counts(database, first, last, client)
+    made = make_report(counts, knowledge, first, last, client)
     if as_json:
-        click.echo(msgspec.json.encode(tables.as_data(made)))
-    elif table:
-        click.echo(tables.as_csv(made, table), nl=False)
+        click.echo(msgspec.json.encode(as_data(made)))
+    elif table is not None:
+        click.echo(as_csv(made, table), nl=False)
     else:
         _show(made, first, last)
 
 
-def _show(made: Any, first: date, last: date) -> None:
+def _show(made: Report, first: date, last: date) -> None:
     of = f" of {made.client}" if made.client else ""
     say(f"Cards{of} from {first} to {last}", "bold")
     console = out()
@@ -62,7 +62,7 @@ def _show(made: Any, first: date, last: date) -> None:
         say(f"To review: {line.number} {line.title}: {', '.join(line.review)}.", "bold")
 
 
-def _table(head: str, lines: Any, total: Any, marks: bool = False) -> Table:
+def _table(head: str, lines: Iterable[Line], total: Line | None, marks: bool = False) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column(head)
     for name in ("Shown", "Accepted", "Overridden", "No answer", "Acc. %", "Overr. %", "Unsent"):

@@ -15,7 +15,7 @@ from cds_service.cli.inputs import gathered_from
 from cds_service.facts.gathered import Gathered
 from cds_service.settings import Settings
 from tests.engine.conftest import Change
-from tests.scenarios.shared import FIXTURES, runner
+from tests.scenarios.shared import FIXTURES, rule_scenarios, runner
 
 NOW = datetime(2026, 3, 10, 23, 59, tzinfo=UTC)
 LOW = "thiazide-low-potassium"
@@ -120,6 +120,26 @@ def test_a_critical_card_is_never_held_back() -> None:
     criticals = [one.rule for one in shown.bases if one.indicator == "critical"]
     assert [one.rule for one in again.bases if one.indicator == "critical"] == criticals
     assert not [one for one in again.held_back if one.indicator == "critical"]
+
+
+def test_nothing_vanishes_unsaid_in_any_scenario_of_any_rule() -> None:
+    """Every card overridden for every lasting reason: no critical one is lost, and each that is lost is named."""
+    lost = 0
+    for scenario in rule_scenarios():
+        case = runner().case(scenario)
+        shown = runner().assess(case)
+        at = case.calendar.now - timedelta(minutes=1)
+        overrides = tuple(Override(one.rule, reason, at, one.parts) for one in shown.bases for reason in LASTING)
+        if not overrides:
+            continue
+        again = assess(case.gathered(), runner().ruleset, case.settings, case.calendar.now, History(overrides))
+        gone = {one.rule for one in shown.bases} - {one.rule for one in again.bases}
+        assert gone <= {one.rule for one in again.held_back}, scenario.title
+        assert not gone & {one.rule for one in shown.bases if one.indicator == "critical"}, scenario.title
+        fired = [(one.rule.id, one.fired) for one in again.findings if one.rule.kind == "finding"]
+        assert fired == [(one.rule.id, one.fired) for one in shown.findings if one.rule.kind == "finding"]
+        lost += len(gone)
+    assert lost > 100
 
 
 def test_the_summary_card_stays_back_while_nothing_on_it_is_new() -> None:
