@@ -32,7 +32,7 @@ class Assessment(msgspec.Struct, frozen=True):
     ruleset: str
     tier: TierResult | None = None
     decisions: dict[str, Decision] = {}
-    """What each treatment gate that was asked decided, by its id."""
+    """What each gate that was asked decided, by its id."""
     gate: str = ""
     """The patient gate that kept every card back, such as `gate-age`."""
     bases: tuple[CardBasis, ...] = ()
@@ -74,7 +74,7 @@ def assess_facts(facts: Facts, ruleset: Ruleset, settings: Settings, history: Hi
         knowledge=knowledge.version,
         ruleset=ruleset.digest,
         tier=context.tier,
-        decisions=composer.decisions,
+        decisions=context.decisions | composer.decisions,
         gate=silenced,
         bases=tuple(composer.bases),
         silent=tuple(composer.silent),

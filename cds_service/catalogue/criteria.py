@@ -86,6 +86,7 @@ class Sayer:
             for name, data in sources.items()
             if name.startswith("facts/") and "fact" in data
         }
+        self.gates = {gate.id: gate.title for gate in ruleset.knowledge.gates.values()}
         self.rules = {rule.id: rule for rule in ruleset.knowledge.rules}
 
     def say(self, node: Node) -> Said:
@@ -362,6 +363,9 @@ class Sayer:
     def fact(self, told: str) -> list[Part]:
         return [Run(in_sentence(self.facts.get(told, told)), "fact", told)]
 
+    def gate(self, told: str) -> list[Part]:
+        return [Run(in_sentence(self.gates.get(told, told)), "gate", told), " is allowed by its gate"]
+
     def finding(self, told: Any) -> list[Part]:
         if isinstance(told, str):
             return [self.rule(told), " fires"]
@@ -412,6 +416,7 @@ CRITERIA: dict[str, Callable[[Sayer, Any], list[Part]]] = {
     "due_date": Sayer.due_date,
     "not_supplied": Sayer.not_supplied,
     "fact": Sayer.fact,
+    "gate": Sayer.gate,
     "finding": Sayer.finding,
     "tier": lambda _, told: [f"contributor level {told['at_least']} or higher"],
     "contributors": lambda _, told: [

@@ -88,7 +88,9 @@ class Describer:
         shown_if = self.sayer.say(data["info_in_quiet_mode"]) if "info_in_quiet_mode" in data else None
         told = _criteria(when, unless, bands, offers, shown_if)
         every_offer = (*offers, *(offer for band in bands for offer in band.offers or ()))
-        gates = tuple(self.gate(gate) for gate in dict.fromkeys(offer.gate for offer in every_offer if offer.gate))
+        asked = [offer.gate for offer in every_offer if offer.gate]
+        asked += [run.id for said in told for run in said.runs() if run.to == "gate"]
+        gates = tuple(self.gate(gate) for gate in dict.fromkeys(asked))
         for gate in gates:
             told += _of_gate(gate)
         uses = self.uses(told)
@@ -216,6 +218,7 @@ class Describer:
             version=str(data.get("version", "")),
             file=f"{self.prefix}/gates/{gate_id}.yaml",
             treats=gate.treats,
+            advises=str(data.get("advises", "")),
             monitoring=self._order(gate.monitoring) if gate.monitoring else "",
             rows=rows,
             then=then,
@@ -237,12 +240,15 @@ class Describer:
             id=node["id"],
             when=self.sayer.say(node["if"]) if "if" in node else None,
             forbid=wording(node.get("forbid", "")),
-            allow=self._dose(node["allow"]) if "allow" in node else "",
+            allow=self._allowed(node["allow"]) if "allow" in node else "",
             offers=self._offers(node.get("offer", ())),
             cites=_keys(node),
         )
 
-    def _dose(self, allow: Mapping[str, Any]) -> str:
+    def _allowed(self, allow: Mapping[str, Any] | str) -> str:
+        """A dose, or the words of an advice."""
+        if isinstance(allow, str):
+            return allow
         times = int(allow["times_a_day"])
         each = f" ({allow['units_each']} units each time)" if "units_each" in allow else ""
         how_often = _TIMES.get(times, f"{times} times")
@@ -397,11 +403,14 @@ def _of_gate(gate: GateView) -> list[Said]:
 
 
 def _asks_gate(rule: Rule, gate_id: str) -> bool:
-    nodes = [
-        *rule.data.get("suggestions", ()),
-        *(n for b in rule.data.get("bands", ()) for n in b.get("suggestions", ())),
-    ]
-    return any(node.get("gate") == gate_id for node in nodes)
+    """Whether a rule offers the treatment of a gate, or a criterion of it asks a table about an advice."""
+    return any(_names(part, gate_id) for key, part in rule.data.items() if key != "scenarios")
+
+
+def _names(node: Any, gate_id: str) -> bool:
+    if isinstance(node, dict):
+        return node.get("gate") == gate_id or any(_names(part, gate_id) for part in node.values())
+    return isinstance(node, list) and any(_names(part, gate_id) for part in node)
 
 
 def _findings(node: Any) -> Iterator[str]:

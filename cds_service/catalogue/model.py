@@ -181,6 +181,8 @@ class GateView(msgspec.Struct, frozen=True):
     version: str
     file: str
     treats: str
+    advises: str
+    """What a table about an advice is for; such a table has no drug, no sweep and no freeze."""
     monitoring: str
     rows: tuple[RowView, ...]
     then: tuple[ThenTable, ...]

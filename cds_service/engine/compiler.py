@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from cds_service.engine.context import Context, Reading
-from cds_service.engine.model import Test
+from cds_service.engine.model import Gate, Test
 from cds_service.engine.needs import Needs, needs
 from cds_service.engine.quantity import COMPARISONS, Threshold, parse_duration, parse_threshold
 from cds_service.engine.source import Document, Path_
@@ -44,6 +44,8 @@ class Vocabulary:
         """Analyte id to its unit families."""
         self.facts: dict[str, dict[Reading, Test]] = {}
         self.fact_needs: dict[str, Needs] = {}
+        self.gates: dict[str, Gate] = {}
+        """The tables about an advice, which criteria may ask."""
         self.findings: dict[str, frozenset[str]] = {}
         """Rule id to its band ids."""
         self.upper_limits: dict[str, Decimal] = {}

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any, Literal
 
-from cds_service.engine.model import Finding, TierResult
+from cds_service.engine.model import Decision, Finding, TierResult
 from cds_service.facts.model import Condition, Facts, Ingredient, Measurement, Medication, Procedure
 from cds_service.settings import Settings
 
@@ -29,6 +29,7 @@ class Context:
         "allergy_sets",
         "bound",
         "conditions",
+        "decisions",
         "evidence",
         "facts",
         "findings",
@@ -70,6 +71,8 @@ class Context:
                 self.procedures[set_id].append(procedure)
         self.allergy_sets = {set_id for allergy in facts.allergies for set_id in allergy.sets}
         self.remembered: dict[tuple[str, Reading], tuple[int, tuple[Any, ...], frozenset[str]]] = {}
+        self.decisions: dict[str, Decision] = {}
+        """What the tables about an advice decided, those that were asked."""
         self.findings: dict[str, Finding] = {}
         self.tier: TierResult | None = None
         self.quiet = True

@@ -25,7 +25,7 @@ from cds_service.engine.criteria import Compiler, Vocabulary
 from cds_service.engine.derived import EQUATIONS, DerivedMeasurement
 from cds_service.engine.handout import handout
 from cds_service.engine.knowledge import Knowledge
-from cds_service.engine.model import Reference, ReviewLimits, Rule
+from cds_service.engine.model import Gate, Reference, ReviewLimits, Rule
 from cds_service.engine.needs import needs
 from cds_service.engine.quantity import parse_duration
 from cds_service.engine.safety import Freeze, PatientGate, SweepRow
@@ -63,6 +63,7 @@ class _Loading:
         self.folder, self.instead, self.wanted_tier = folder, instead, wanted_tier
         self.vocabulary = vocabulary
         self.errors: list[RuleError] = []
+        self.gates: dict[str, Document] = {}
         self.knowledge = Knowledge()
         self.knowledge.vocabulary = vocabulary
 
@@ -74,6 +75,7 @@ class _Loading:
             self.vocabulary.findings[rule_id] = build.band_ids(document.data)
         self._facts()
         self._stop_if_wrong()
+        self._advice_gates()
         self._tier()
         self._stop_if_wrong()
         self._rules(rule_documents)
@@ -243,12 +245,24 @@ class _Loading:
                 self.errors.append(error)
         self.knowledge.rules = build.in_order_of_reference(built, self.errors)
 
+    def _advice_gates(self) -> None:
+        """The tables about an advice, which rules and the handout ask; those about treatments come after the rules."""
+        self.gates = {self._named(stem, one, "gate"): one for stem, one in self._documents("gates", "gate")}
+        self.vocabulary.gates = self._built_gates("advises")
+
+    def _built_gates(self, about: str) -> dict[str, Gate]:
+        built: dict[str, Gate] = {}
+        for name, document in self.gates.items():
+            if ("advises" in document.data) is (about == "advises"):
+                try:
+                    built[name] = build.gate(document, self.vocabulary)
+                except RuleError as error:
+                    self.errors.append(error)
+        return built
+
     def _gates_and_safety(self) -> None:
-        for stem, document in self._documents("gates", "gate"):
-            try:
-                self.knowledge.gates[self._named(stem, document, "gate")] = build.gate(document, self.vocabulary)
-            except RuleError as error:
-                self.errors.append(error)
+        built = self.vocabulary.gates | self._built_gates("treats")
+        self.knowledge.gates = {name: built[name] for name in sorted(built)}
         safety = self.folder / "safety"
         if gates := self._document(safety / "patient-gates.yaml", "patient-gates"):
             self.knowledge.patient_gates = build.compiled_rows(gates, self.vocabulary, PatientGate, self.errors)

@@ -139,11 +139,16 @@ def gate(document: Document, vocabulary: Vocabulary) -> Gate:
     """One decision table. Raises RuleError."""
     data = document.data
     compiler = Compiler(document, vocabulary)
+    advises = "advises" in data
+    if advises == ("treats" in data) or ("treats" in data) != ("monitoring" in data):
+        document.fail((), "give `treats` with its `monitoring`, or `advises` for a table about an advice")
     rows = []
     for i, node in enumerate(data["rows"]):
         path = ("rows", i)
         if ("forbid" in node) == ("allow" in node):
             document.fail(path, "a row either forbids or allows")
+        if "allow" in node and isinstance(node["allow"], str) is not advises:
+            document.fail(path, "a treatment is allowed with its order and dose, an advice in words")
         test = compiler.compile(node["if"], (*path, "if"), "cautiously") if "if" in node else None
         if test is None and i + 1 < len(data["rows"]):
             document.fail(path, "a row without `if` takes everything, so it must stand last")
@@ -152,7 +157,7 @@ def gate(document: Document, vocabulary: Vocabulary) -> Gate:
                 id=node["id"],
                 test=test,
                 forbid=node.get("forbid", ""),
-                allow=node.get("allow"),
+                allow={} if advises and "allow" in node else node.get("allow"),
                 offers=_offers(compiler, node.get("offer", ()), (*path, "offer")),
                 cites=tuple(str(node.get("cites", "")).split()),
             )
@@ -162,8 +167,12 @@ def gate(document: Document, vocabulary: Vocabulary) -> Gate:
         for name, nodes in data.get("then", {}).items()
     }
     advice = tuple(_then_row(compiler, node, ("advice", i)) for i, node in enumerate(data.get("advice", ())))
+    if advises and compiler.uses_findings:
+        document.fail((), "a table about an advice is asked by rules, so it cannot ask what they found")
     _check_templates(document, compiler.binds)
-    return Gate(data["gate"], data["title"], data["treats"], tuple(rows), then, data["monitoring"], advice)
+    return Gate(
+        data["gate"], data["title"], data.get("treats", ""), tuple(rows), then, data.get("monitoring", ""), advice
+    )
 
 
 def _then_row(compiler: Compiler, node: dict[str, Any], path: Path_) -> ThenRow:
@@ -230,8 +239,10 @@ def check_references(knowledge: Knowledge, documents: Mapping[str, Document], er
                     wrong((*path, i), f"there is no order {offer.of!r} in orders/")
                 if offer.kind == "gate" and offer.of not in knowledge.gates:
                     wrong((*path, i), f"there is no gate {offer.of!r} in gates/")
+                elif offer.kind == "gate" and not knowledge.gates[offer.of].treats:
+                    wrong((*path, i), f"the gate {offer.of!r} is about an advice: ask it in the `if` of the advice")
     for gate in knowledge.gates.values():
-        names = {gate.monitoring} | {row.allow["order"] for row in gate.rows if row.allow}
+        names = {gate.monitoring} - {""} | {row.allow["order"] for row in gate.rows if row.allow}
         names |= {offer.of for row in gate.rows for offer in row.offers if offer.kind == "order"}
         names |= {row.value["order"] for rows in gate.then.values() for row in rows if "order" in row.value}
         for name in sorted(names - knowledge.orders.keys()):
@@ -244,12 +255,12 @@ def _check_templates(document: Document, bound: set[str]) -> None:
     def visit(node: Any, path: Path_) -> None:
         if isinstance(node, dict):
             for key, value in node.items():
-                if key not in ("scenarios", "when"):
+                if key not in ("scenarios", "when", "if"):  # criteria hold units such as {ratio}
                     visit(value, (*path, key))
         elif isinstance(node, list):
             for i, value in enumerate(node):
                 visit(value, (*path, i))
-        elif isinstance(node, str) and "{" in node and "{1.73_m2}" not in node:
+        elif isinstance(node, str) and "{" in node:
             for name, attribute in _PLACEHOLDER.findall(node):
                 if name not in bound | _ALWAYS_BOUND:
                     document.fail(path, f"{{{name}}} is not bound here; bound are {', '.join(sorted(bound)) or 'none'}")

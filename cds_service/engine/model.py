@@ -143,6 +143,7 @@ class GateRow(msgspec.Struct, frozen=True):
     forbid: str = ""
     """Why not, as shown to the clinician; empty when the row allows."""
     allow: dict[str, Any] | None = None
+    """What is drafted; nothing where an advice is allowed."""
     offers: tuple[Offer, ...] = ()
     cites: tuple[str, ...] = ()
 
@@ -153,11 +154,12 @@ class ThenRow(msgspec.Struct, frozen=True):
 
 
 class Gate(msgspec.Struct, frozen=True):
-    """A first-match table that decides whether, and at which dose, a treatment may be offered."""
+    """A first-match table that decides whether, and at which dose, a treatment may be offered, or an advice given."""
 
     id: str
     title: str
     treats: str
+    """The column of the sweep; empty for a table about an advice, which criteria ask (`gate: compression`)."""
     rows: tuple[GateRow, ...]
     then: dict[str, tuple[ThenRow, ...]]
     monitoring: str = ""

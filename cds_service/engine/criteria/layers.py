@@ -6,6 +6,7 @@ from typing import Any
 
 from cds_service.engine.compiler import Compiler, Node, criterion
 from cds_service.engine.context import Context, Reading
+from cds_service.engine.gates import decide
 from cds_service.engine.model import INDICATORS, Test
 from cds_service.engine.source import Path_
 from cds_service.engine.verdicts import NO, UNKNOWN, YES, Verdict
@@ -36,12 +37,41 @@ def _fact(compiler: Compiler, node: Any, path: Path_, reading: Reading, _: Node)
 
 def _evaluated_apart(context: Context, test: Test) -> tuple[Verdict, tuple[Any, ...], frozenset[str]]:
     """A fact's verdict, evidence and gaps, without a trace in the rule that asked first."""
-    evidence, bound, missing = context.evidence, context.bound, context.missing
-    context.evidence, context.bound, context.missing = [], {}, set()
+    evidence, bound, missing, windows = context.evidence, context.bound, context.missing, context.windows
+    context.evidence, context.bound, context.missing, context.windows = [], {}, set(), {}
     verdict = test(context)
     known = (verdict, tuple(context.evidence) if verdict == YES else (), frozenset(context.missing))
-    context.evidence, context.bound, context.missing = evidence, bound, missing
+    context.evidence, context.bound, context.missing, context.windows = evidence, bound, missing, windows
     return known
+
+
+@criterion("gate")
+def _gate(compiler: Compiler, node: Any, path: Path_, reading: Reading, _: Node) -> Test:
+    """Whether a table about an advice allows it, read cautiously whoever asks."""
+    gate = compiler.vocabulary.gates.get(node)
+    if gate is None:
+        known = ", ".join(sorted(compiler.vocabulary.gates)) or "none"
+        compiler.document.fail(path, f"there is no table about an advice {node!r} in gates/; known are {known}")
+
+    def test(context: Context) -> Verdict:
+        decision = context.decisions[gate.id] = decide(context, gate)
+        context.evidence = list(decision.evidence)
+        if decision.unknown:
+            return UNKNOWN
+        return NO if decision.draft is None else YES
+
+    key: tuple[str, Reading] = (f"gate {gate.id}", "cautiously")
+
+    def answer(context: Context) -> Verdict:
+        known = context.remembered.get(key)
+        if known is None:
+            known = context.remembered[key] = _evaluated_apart(context, test)
+        verdict, evidence, missing = known
+        context.evidence.extend(evidence)
+        context.missing |= missing
+        return verdict
+
+    return answer
 
 
 @criterion("finding")
