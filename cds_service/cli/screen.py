@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from cds_service.cli.console import FAILED, complain, configuration, loaded, say, stop
+from cds_service.cli.screen_server import EXPORT, server_from, server_options
 from cds_service.facts.instants import instant
 from cds_service.scenarios.when import end_of_day
 from cds_service.screening.export import NoExport, find_export
@@ -58,7 +61,7 @@ def screen() -> None:
 
 
 @screen.command()
-@click.argument("export", type=click.Path(path_type=Path), metavar="EXPORT_DIR")
+@click.argument("export", required=False, type=click.Path(path_type=Path), metavar="EXPORT_DIR")
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="The folder of the run.")
 @click.option("--now", type=Instant(), metavar="INSTANT", help="Count from this instant instead of from now.")
 @click.option(
@@ -74,8 +77,9 @@ def screen() -> None:
 @click.option("--fhir", type=click.Choice(["flags", "detected-issues"]), help="Also Bundles of proposed resources.")
 @click.option("--restart", is_flag=True, help="Do away with what the folder holds of another run.")
 @click.option("--rules", type=click.Path(path_type=Path), help="The folder of the rules, if not the bundled one.")
+@server_options
 def run(
-    export: Path,
+    export: Path | None,
     out: Path,
     now: datetime | None,
     today: datetime | None,
@@ -86,8 +90,9 @@ def run(
     fhir: Kind | None,
     restart: bool,
     rules: Path | None,
+    **server: Any,
 ) -> None:
-    """Assess every patient of a FHIR Bulk Data export (NDJSON, plain, .gz or .zst).
+    """Assess every patient of a FHIR Bulk Data export (NDJSON, plain, .gz or .zst), or of a FHIR server.
 
     Written to the folder of the run: findings.ndjson, patients.parquet, findings.parquet and run.json. A run that was
     stopped goes on where it stood when the same command is given again.
@@ -96,10 +101,19 @@ def run(
     zone = config.settings.zone
     if now and today:
         raise click.UsageError("give --now or --today, not both")
+    source = server_from(server)
+    if (export is None) == (source is None):
+        raise click.UsageError("give EXPORT_DIR or --from-server")
     at = now or (end_of_day(today.date(), zone) if today else None)
     ruleset = loaded(rules or config.rules, not config.snomed)
     cut = Cut(workers=workers or 0)
     try:
+        if source is not None:
+            if restart:
+                shutil.rmtree(out / EXPORT, ignore_errors=True)
+            with Bar() as bar:
+                export = source.download(out, since, bar)
+        assert export is not None  # one of the two was given
         found = find_export(export)
         plan = make_plan(found, ruleset, config.settings, at or datetime.now(zone), since, cut)
         settled = settle(out, plan, restart, is_now_given=at is not None)
