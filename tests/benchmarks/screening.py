@@ -24,10 +24,10 @@ from typing import Any, NamedTuple
 
 import click
 import orjson
+from rich.console import Console
 from rich.table import Table
 
 from cds_service.screening.lines import Stretch, blocks_of, stretches_of
-from tests.benchmarks import report
 from tests.screening.generate import ROOT, SAMPLES, generate
 
 BLOCK = 16 * 1024 * 1024
@@ -63,7 +63,7 @@ class Result(NamedTuple):
     "--folder", type=click.Path(path_type=Path), help="Where exports and runs go; a temporary one if not given."
 )
 def main(patients: tuple[int, ...], workers: int, rounds: int, json_file: Path | None, folder: Path | None) -> None:
-    console = report.console()
+    console = Console(width=150)
     console.print(f"records {'as published' if SAMPLES.is_dir() else 'of fixtures/'}, {workers} workers")
     results = []
     for count in patients:
