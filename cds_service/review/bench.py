@@ -14,7 +14,8 @@ from cds_service.assess import Assessment, assess_facts
 from cds_service.engine.compiler import BUILDERS, GUARDED, Builder, Compiler, Node
 from cds_service.engine.context import Context, Reading
 from cds_service.engine.knowledge import Knowledge
-from cds_service.engine.loader import load_knowledge
+from cds_service.engine.loader import TOPICS, load_knowledge
+from cds_service.engine.loader_rules import gate as build_gate
 from cds_service.engine.loader_rules import rule as build_rule
 from cds_service.engine.model import Test
 from cds_service.engine.source import Document, Path_, read_document
@@ -74,17 +75,20 @@ def rebuilt(ruleset: Ruleset, instead: Mapping[str, Document]) -> Ruleset:
     return msgspec.structs.replace(ruleset, knowledge=knowledge)
 
 
-def with_rule(ruleset: Ruleset, document: Document) -> Ruleset | None:
-    """The same ruleset with one rule read anew; None when the document is none of its rules. Raises RuleError.
+def with_part(ruleset: Ruleset, name: str, document: Document) -> Ruleset | None:
+    """The same ruleset with one rule, or one gate of a treatment, read anew; None for a file of another kind.
 
-    Nothing else is compiled, so it serves only where the rule's bands stay: other rules may name them.
+    Nothing else is compiled, so it serves only where a rule's bands stay: other rules may name them. Raises RuleError.
     """
-    knowledge = ruleset.knowledge
-    if not any(one.file == document.file for one in knowledge.rules):
+    changed = copy.copy(ruleset.knowledge)
+    if name.partition("/")[0] in TOPICS:
+        rule, _ = build_rule(document, changed.vocabulary)
+        changed.rules = tuple(rule if one.file == document.file else one for one in changed.rules)
+    elif name.startswith("gates/") and "treats" in document.data:
+        gate = build_gate(document, changed.vocabulary)
+        changed.gates = {**changed.gates, gate.id: gate}
+    else:
         return None
-    rule, _ = build_rule(document, knowledge.vocabulary)
-    changed = copy.copy(knowledge)
-    changed.rules = tuple(rule if one.file == document.file else one for one in knowledge.rules)
     return msgspec.structs.replace(ruleset, knowledge=changed)
 
 

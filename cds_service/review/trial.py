@@ -17,7 +17,7 @@ import msgspec
 from cds_service.assess import Assessment
 from cds_service.engine.source import Document, RuleError, RulesetError
 from cds_service.engine.verdicts import NO
-from cds_service.review.bench import Place, Prepared, assessed, documents_of, mismatches, rebuilt, watched, with_rule
+from cds_service.review.bench import Place, Prepared, assessed, documents_of, mismatches, rebuilt, watched, with_part
 from cds_service.review.mutants import Mutant, mutants_of, mutated
 from cds_service.ruleset import Ruleset
 from cds_service.scenarios import Mismatch
@@ -81,10 +81,9 @@ class Trial:
 
     def _changed(self, mutant: Mutant) -> Ruleset:
         document = mutated(self.documents[mutant.name], mutant)
-        # a rule that keeps its bands can be put in alone: nothing else is compiled against it
-        if document.data.get("bands") is not None and mutant.kind == "band":
-            return rebuilt(self.ruleset, {**self.documents, mutant.name: document})
-        return with_rule(self.ruleset, document) or rebuilt(self.ruleset, {**self.documents, mutant.name: document})
+        # other rules may name the bands of this one, so without one of them all is compiled anew
+        alone = None if mutant.change == "band removed" else with_part(self.ruleset, mutant.name, document)
+        return alone or rebuilt(self.ruleset, {**self.documents, mutant.name: document})
 
     def _notices(self, index: int, changed: Ruleset) -> bool:
         one, before = self.prepared[index], self.baseline[index]
@@ -158,7 +157,7 @@ def opened(documents: Mapping[str, Document]) -> dict[str, Document]:
     """The same documents with gates that let everything pass, so that only the sweep stands in the way."""
     changed = dict(documents)
     for name, document in documents.items():
-        if name.startswith("gates/"):
+        if name.startswith("gates/") and "treats" in document.data:
             allowing = [row for row in document.data["rows"] if "allow" in row]
             last = {key: value for key, value in allowing[-1].items() if key != "if"} | {"id": "open"}
             changed[name] = document.with_data(document.data | {"rows": [*allowing, last]})

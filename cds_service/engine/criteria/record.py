@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from cds_service.engine.compiler import Compiler, Node, criterion, unless_supplied
@@ -11,6 +11,8 @@ from cds_service.engine.model import Test
 from cds_service.engine.source import Path_
 from cds_service.engine.verdicts import NO, UNKNOWN, YES, Verdict
 from cds_service.facts.model import Condition
+
+_DAY = timedelta(days=1)
 
 
 @criterion("condition")
@@ -56,11 +58,15 @@ def _condition(compiler: Compiler, node: Any, path: Path_, reading: Reading, out
 
 
 def _noted_since(condition: Condition, since: datetime) -> Verdict:
-    """Whether a condition was recorded or began since then; unknown when it bears no date at all."""
+    """Whether a condition was recorded or began since then; unknown when it bears no date at all.
+
+    A bare day is 23:59:59 of it (section 2), so that the day of the limit still lies within; a month or a year that
+    holds the limit leaves it open.
+    """
     spans = [span for span in (condition.recorded, condition.onset) if span is not None]
     if not spans:
         return UNKNOWN
-    if any(span.earliest >= since for span in spans):
+    if any((span.latest if span.latest - span.earliest < _DAY else span.earliest) >= since for span in spans):
         return YES
     return UNKNOWN if any(span.latest >= since for span in spans) else NO
 
