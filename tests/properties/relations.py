@@ -11,6 +11,8 @@ The relations, said precisely:
   is asked of the changed patient as well. Taking away a list that treatment rests on (medications, conditions,
   observations) leaves no treatment at all; an optional list (allergies, procedures, orders) that is not supplied
   equals one that was supplied empty, and the card names the gap.
+  (Two more causes are no wrong: its card stood behind more urgent ones, so that its gate was never asked; or two
+  different results of one instant left open which of them the dose rests on.)
 * **safety fact**: adding one closes the treatments it is about and brings up no other. (A newer result may end the
   critical finding of an older one, and so the freeze of what it was not about; what comes up then must be safe itself.)
 * **unit twins**: a result told in another unit of its analyte, away from the paired cut-offs, gives the same cards,
@@ -226,6 +228,21 @@ def removals(patient: Patient) -> list[tuple[str, Patient]]:
     return found
 
 
+GATES = {
+    "potassium": "potassium-chloride",
+    "magnesium": "magnesium-oxide",
+    "calcium": "calcium",
+    "vitamin-d": "vitamin-d",
+}
+"""A gate that was not asked closed nothing: the card that would have asked it stood behind more urgent ones."""
+
+
+def doubled(patient: Patient, treatment: str) -> bool:
+    """Two different results of one instant: which of them the dose rests on cannot be known."""
+    at = [(result.days, result.value) for result in patient.results if result.analyte == treatment]
+    return len({days for days, _ in at}) < len(set(at))
+
+
 def removal(patient: Patient, before: Assessment, dice: Dice) -> Iterator[str]:
     ways = removals(patient)
     if not ways:
@@ -234,6 +251,8 @@ def removal(patient: Patient, before: Assessment, dice: Dice) -> Iterator[str]:
     after = ask(changed)
     against = forbidden(patient)
     for treatment in offered(after) - offered(before):
+        if GATES[treatment] not in before.decisions or doubled(patient, treatment):
+            continue
         if not criticals(before) and not [why for kind, why in against[treatment] if kind != "gap"]:
             yield f"{treatment} appears {how}, and nothing on record had closed it (gaps: {against[treatment]})"
     yield from (f"{how}: {what}" for what in wrong(changed, after))
@@ -307,6 +326,13 @@ def with_safety_fact(patient: Patient, dice: Dice) -> tuple[str, tuple[str, ...]
         return f"{problem.code} {problem.state}", SAFETY_PROBLEMS[problem.kind], changed
     if way == "result":
         result, closes = dice.choice(SAFETY_RESULTS)
+        if result.analyte == "potassium" and any(
+            one.analyte == "potassium" and one.days is not None and one.days < result.days + 1.01
+            for one in patient.results
+        ):
+            closes = (
+                "potassium",
+            )  # two results so near may conflict: R10 holds potassium, and R02's freeze may be off
         return str(result), closes, replace(patient, results=(*patient.results, result))
     if way == "allergy":
         return "an allergy to potassium chloride", ("potassium",), replace(patient, allergies=("8591",))
