@@ -28,6 +28,10 @@ class Pseudonyms:
         """A UUID in lower case as it is, anything else that a client made up as a hash."""
         return given.lower() if _UUID.fullmatch(given) else self._hash("identifier", client, given)
 
+    def named(self, kind: str, client: str, given: str) -> str:
+        """Anything of that kind as a hash; of kind ``patient`` the same as `patient`."""
+        return self._hash(kind, client, given)
+
     def feedback(self, client: str, *told: str) -> str:
         """The same for the same words about the same card, so that they are kept once."""
         return self._hash("feedback", client, *told)
