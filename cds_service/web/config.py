@@ -6,9 +6,16 @@
 | LEGCRAMP_PREVIEW | as LEGCRAMP_DEVELOPMENT | 1: the preview page is shown; 0: it is not |
 | LEGCRAMP_CLIENTS | none | TOML file of the clients that may call; needed outside development |
 | LEGCRAMP_DISCOVERY | open | guarded: discovery asks for a token too |
+| LEGCRAMP_PAGES_TOKEN | none | opens preview, report, metrics outside development, as Bearer or Basic password |
+| LEGCRAMP_PROXY_USER_HEADER | none | header in which a reverse proxy names its user, such as X-Forwarded-User |
+| LEGCRAMP_TRUSTED_PROXIES | none | addresses or networks from which that header counts, comma-separated |
+| LEGCRAMP_RULE_PAGES | open | guarded: the rule catalogue, to which cards link, is opened like preview and report |
+| LEGCRAMP_METRICS | 1 | 0: nothing is counted, and /metrics is not there |
+| LEGCRAMP_AUDIT_FILE | none | file to which the audit trail is appended |
 | LEGCRAMP_CORS_ORIGINS | none | comma-separated origins of browser-based clients, such as https://ehr.example.org |
 | LEGCRAMP_MAX_BODY_BYTES | 10485760 | larger request bodies get a 413 |
 | LEGCRAMP_MAX_RESOURCES | 20000 | requests with more resources get a 413 |
+| LEGCRAMP_REQUEST_DEADLINE_MS | 5000 | milliseconds for a whole invocation from its last byte on; then a 503 |
 | LEGCRAMP_FHIR_DEADLINE_MS | 1500 | milliseconds for all that is fetched from an EHR for one request |
 | LEGCRAMP_FHIR_SERVERS | loopback addresses | in development: base URLs for callers without a token, comma-separated |
 | LEGCRAMP_FHIR_CA_FILE | the bundled certificates | PEM file of the certificates to trust for FHIR servers |
@@ -25,15 +32,18 @@
 | LEGCRAMP_RETENTION_DAYS | 730 | `legcramp purge` removes what is older |
 | LEGCRAMP_WORKERS | one a core | worker processes |
 | LEGCRAMP_THREADS | 8 | threads of each worker |
+| LEGCRAMP_BACKLOG | 32 | whole requests that may wait for a thread of each worker; one more gets a 503 |
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -44,6 +54,7 @@ from cds_service.fhir.servers import parse_server
 from cds_service.settings import Settings
 
 PREFIX = "LEGCRAMP_"
+Network: TypeAlias = IPv4Network | IPv6Network
 _DEVELOPMENT_DATABASE = "sqlite:///.data/legcramp.sqlite3"
 
 
@@ -61,10 +72,17 @@ class WebConfig(msgspec.Struct, frozen=True, kw_only=True):
     clients: Path | None = None
     """The file of the clients that may call. None, in development only: anyone may."""
     discovery: Literal["open", "guarded"] = "open"
+    pages_token: str = ""
+    proxy_user_header: str = ""
+    trusted_proxies: tuple[Network, ...] = ()
+    rule_pages: Literal["open", "guarded"] = "open"
+    metrics: bool = True
+    audit_file: Path | None = None
     cors_origins: frozenset[str] = frozenset()
     # A chart of 5,000 resources is 5 MB; double that leaves room, and eight threads full of it stay under 1 GB.
     max_body_bytes: int = 10 * 1024 * 1024
     max_resources: int = MAX_RESOURCES
+    request_deadline_ms: int = 5000
     fhir_deadline_ms: int = 1500
     fhir_servers: frozenset[str] = frozenset()
     """Development only: what callers without a token may have asked. Empty: any server on the loopback address."""
@@ -81,6 +99,7 @@ class WebConfig(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 0
     """0: one for each core."""
     threads: int = 8
+    backlog: int = 32
 
     def __post_init__(self) -> None:
         if self.preview is None:
@@ -93,7 +112,9 @@ def config_from(environ: Mapping[str, str] | None = None) -> WebConfig:
     settings = _settings(given)
     rules = given.text("RULES", "")
     clients = given.text("CLIENTS", "")
+    audit_file = given.text("AUDIT_FILE", "")
     discovery: Any = given.choice("DISCOVERY", "open", {"open", "guarded"})
+    rule_pages: Any = given.choice("RULE_PAGES", "open", {"open", "guarded"})
     development = given.switch("DEVELOPMENT") or False
     return WebConfig(
         settings=settings,
@@ -101,11 +122,20 @@ def config_from(environ: Mapping[str, str] | None = None) -> WebConfig:
         preview=given.switch("PREVIEW"),
         clients=Path(clients) if clients else None,
         discovery=discovery,
+        pages_token=given.secret("PAGES_TOKEN", least=16),
+        proxy_user_header=given.header("PROXY_USER_HEADER", "TRUSTED_PROXIES"),
+        trusted_proxies=tuple(
+            given.network("TRUSTED_PROXIES", one) for one in given.text("TRUSTED_PROXIES", "").split(",") if one
+        ),
+        rule_pages=rule_pages,
+        metrics=given.switch("METRICS") is not False,
+        audit_file=Path(audit_file) if audit_file else None,
         cors_origins=frozenset(
             given.url("CORS_ORIGINS", one) for one in given.text("CORS_ORIGINS", "").split(",") if one
         ),
         max_body_bytes=given.number("MAX_BODY_BYTES", WebConfig().max_body_bytes),
         max_resources=given.number("MAX_RESOURCES", MAX_RESOURCES),
+        request_deadline_ms=given.number("REQUEST_DEADLINE_MS", WebConfig().request_deadline_ms),
         fhir_deadline_ms=given.number("FHIR_DEADLINE_MS", WebConfig().fhir_deadline_ms),
         fhir_servers=frozenset(
             given.server("FHIR_SERVERS", one) for one in given.text("FHIR_SERVERS", "").split(",") if one
@@ -119,6 +149,7 @@ def config_from(environ: Mapping[str, str] | None = None) -> WebConfig:
         retention_days=given.number("RETENTION_DAYS", WebConfig().retention_days),
         workers=given.number("WORKERS", 0, least=0),
         threads=given.number("THREADS", WebConfig().threads),
+        backlog=given.number("BACKLOG", WebConfig().backlog, least=0),
     )
 
 
@@ -177,6 +208,22 @@ class _Given:
         if text and not Path(text).is_file():
             raise BadConfiguration(f"{PREFIX}{name}: must be the path of a file")
         return text or None
+
+    def header(self, name: str, beside: str) -> str:
+        text = self.text(name, "")
+        if text and not re.fullmatch(r"[A-Za-z0-9-]{1,64}", text):
+            raise BadConfiguration(f"{PREFIX}{name}: must be the name of a header, such as X-Forwarded-User")
+        if bool(text) != bool(self.text(beside, "")):
+            raise BadConfiguration(f"{PREFIX}{name}: goes together with {PREFIX}{beside}; set both or neither")
+        return text
+
+    def network(self, name: str, text: str) -> Network:
+        try:
+            return ip_network(text.strip())
+        except ValueError:
+            raise BadConfiguration(
+                f"{PREFIX}{name}: must be addresses or networks, such as 10.1.2.3 or 10.1.0.0/16"
+            ) from None
 
     def server(self, name: str, text: str) -> str:
         server = parse_server(text.strip())

@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException
 
 from cds_service.facts.reading import MalformedRequest
 from cds_service.fhir.prefetch import TEMPLATES, RequiredDataMissing, TooManyResources
-from cds_service.web.log import where_raised
+from cds_service.telemetry.log import where_raised
 
 JSON = "application/json"
 _ISSUE_CODES = {
@@ -23,6 +23,17 @@ _ISSUE_CODES = {
     415: "not-supported",
     503: "transient",
 }
+STATUS_TEXTS = {
+    400: "Not valid: what is missing or misshapen is named",
+    401: "No token that counts",
+    404: "Nothing is served at this address",
+    405: "This method is not served",
+    412: "Required data was neither prefetched nor can it be fetched",
+    413: "Larger than the limit",
+    415: "No JSON",
+    503: "Cannot be kept or read just now; send it again later",
+}
+"""What each refusal means, for the OpenAPI document."""
 _TEXTS = {
     400: "The request is not valid HTTP for this address.",
     404: "Nothing is served at this address; services are listed at /cds-services.",

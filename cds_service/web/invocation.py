@@ -27,15 +27,16 @@ def invoke(service_id: str) -> Response:
     config: WebConfig = current_app.extensions["config"]
     wiring: Wiring = current_app.extensions["wiring"]
     client = trust.identify(service_id)
-    hook_request = decode_request(read_json(request))
+    hook_request = g.asked = decode_request(read_json(request))
     service = service_for(service_id, client.profile, hook_request.hook)
+    g.hook = service.hook
     check_request(hook_request, service.hook)
     added = wiring.fetch(hook_request, client) if hook_request.fhirServer and wiring.fetch else NOTHING_TO_ADD
     g.fetched, g.no_access = added.fetched, added.why
     gathered = gather(hook_request, config.max_resources, client.profile.prefetch_keys, added.values, added.gaps)
     g.counts["resources"] = len(gathered.resources)
     settings = wiring.settings.get(client.id, config.settings)
-    considered = consider(wiring, client, settings, gathered, hook_request, service_id)
+    considered = g.considered = consider(wiring, client, settings, gathered, hook_request, service_id)
     g.counts |= {"cards": len(considered.cards), "data_gaps": len(considered.assessment.data_gaps)}
     answer = wiring.encode_response(considered.cards, wiring.new_id, client.profile)
     considered.note(wiring)

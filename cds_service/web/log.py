@@ -1,75 +1,34 @@
-"""One line of JSON for each request, with the fields named here and no others."""
+"""After each request: its line in the log, its counts, and where it was asked for its entry in the audit trail."""
 
 from __future__ import annotations
 
-import sys
 import time
-import traceback
-from pathlib import Path
 from typing import Any
 
-import msgspec
-import structlog
 from flask import Flask, Response, g, request
 
-FIELDS = frozenset(
-    {
-        "event",
-        "level",
-        "timestamp",
-        "request_id",
-        "method",
-        "route",
-        "status",
-        "duration_ms",
-        "service",
-        "resources",
-        "cards",
-        "data_gaps",
-        "fault",
-        "client",
-        "denied",
-        "held_back",
-        "feedback",
-    }
-)
-"""Nothing about a patient: no ids, no bodies, no addresses with values in them, no words of an exception."""
+from cds_service.telemetry.metrics import Metrics
+from cds_service.web.auditing import Auditor
+
 _METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"})
-_PACKAGE = Path(__file__).resolve().parent.parent
 
 
-def only_allowed(_logger: Any, _name: str, event: Any) -> Any:
-    return {name: value for name, value in event.items() if name in FIELDS}
+def register(app: Flask, log: Any, metrics: Metrics | None = None, auditor: Auditor | None = None) -> None:
+    """Has every request noted. Without metrics or an auditor that part costs one look at a name."""
 
-
-def make_log(stream: Any = None) -> Any:
-    """A logger that writes bytes of JSON, by default to standard output."""
-    return structlog.wrap_logger(
-        structlog.BytesLogger(stream if stream is not None else sys.stdout.buffer),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            only_allowed,
-            structlog.processors.JSONRenderer(serializer=lambda event, **_: msgspec.json.encode(event)),
-        ],
-        wrapper_class=structlog.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
-
-
-def register(app: Flask, log: Any) -> None:
     def start() -> None:
         g.started = time.perf_counter()
 
     def finish(response: Response) -> Response:
         # resolved once: each look through the proxies costs as much as a header
         incoming, noted = request._get_current_object(), g._get_current_object()  # type: ignore[attr-defined]
+        seconds = time.perf_counter() - noted.started
         fields: dict[str, Any] = {
             "request_id": response.headers.get("X-Request-Id"),
             "method": incoming.method if incoming.method in _METHODS else "other",
             "route": incoming.url_rule.rule if incoming.url_rule else "unmatched",
             "status": response.status_code,
-            "duration_ms": round((time.perf_counter() - noted.started) * 1000, 2),
+            "duration_ms": round(seconds * 1000, 2),
             **noted.get("counts", {}),
         }
         if "denied" in noted:
@@ -79,16 +38,29 @@ def register(app: Flask, log: Any) -> None:
         if "fault" in noted:
             fields["fault"] = noted.fault
         (log.error if response.status_code >= 500 else log.info)("request", **fields)
+        if metrics is not None:
+            _count(metrics, incoming, noted, response.status_code, seconds)
+        if auditor is not None:
+            auditor.note(incoming.endpoint, noted, response)
         return response
 
     app.before_request(start)
     app.after_request(finish)
 
 
-def where_raised(error: BaseException) -> str:
-    """Type and code line of an exception, such as ``KeyError at engine/tier.py:41``; never its message."""
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(_PACKAGE)
-    ]
-    at = f" at {Path(frames[-1].filename).relative_to(_PACKAGE)}:{frames[-1].lineno}" if frames else ""
-    return type(error).__name__ + at
+def _count(metrics: Metrics, incoming: Any, noted: Any, status: int, seconds: float) -> None:
+    counts = noted.get("counts", {})
+    endpoint = incoming.endpoint or "unmatched"
+    metrics.answered(endpoint, counts.get("service", ""), status, seconds)
+    if "denied" in noted:
+        metrics.denied(noted.denied)
+    considered = noted.get("considered")
+    if considered is not None:
+        assessment = considered.assessment
+        bases, silent = getattr(assessment, "bases", ()), getattr(assessment, "silent", ())
+        sent = bases if considered.cards else ()
+        unsent = silent if considered.cards else (*silent, *bases)
+        metrics.assessed(counts["resources"], sent, unsent, assessment.data_gaps, considered.held_back)
+    fetched = noted.get("fetched")
+    if fetched:
+        metrics.fetched(fetched)

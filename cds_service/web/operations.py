@@ -1,11 +1,13 @@
-"""For those who run the service: is the process alive, and which rules does it answer with."""
+"""For those who run the service: is the process alive, which rules does it answer with, and what did it count."""
 
 from __future__ import annotations
 
 import msgspec
 from flask import Blueprint, Response, current_app
+from werkzeug.exceptions import NotFound
 
 from cds_service import __version__
+from cds_service.telemetry.metrics import CONTENT_TYPE
 from cds_service.web.errors import JSON
 from cds_service.web.wiring import Wiring
 
@@ -32,3 +34,12 @@ def ready() -> Response:
         ),
         content_type=JSON,
     )
+
+
+@blueprint.get("/metrics")
+def metrics() -> Response:
+    """The counts of all worker processes, in Prometheus' text form."""
+    wiring: Wiring = current_app.extensions["wiring"]
+    if wiring.metrics is None:
+        raise NotFound
+    return Response(wiring.metrics.text(), content_type=CONTENT_TYPE)

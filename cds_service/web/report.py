@@ -18,7 +18,6 @@ from cds_service.feedback.report_charts import CHARTS, Chart, draw, told
 from cds_service.feedback.report_tables import KINDS, Kind, as_csv, percent
 from cds_service.feedback.store import Store
 from cds_service.ruleset import Ruleset
-from cds_service.web.config import WebConfig
 from cds_service.web.errors import Refusal
 from cds_service.web.pages.assets import asset
 from cds_service.web.wiring import Wiring
@@ -43,13 +42,6 @@ class Asked(msgspec.Struct, frozen=True):
         """The same question as the query of an address."""
         days = {"since": self.since.isoformat(), "until": self.until.isoformat()}
         return days | ({"client": self.client} if self.client else {})
-
-
-@blueprint.before_request
-def only_where_it_may_be_seen() -> None:
-    config = cast(WebConfig, current_app.extensions["config"])
-    if not config.development:
-        raise Refusal(404, "The report is not shown here; `legcramp report` makes it on the server.")
 
 
 @blueprint.get("/report")

@@ -19,8 +19,8 @@ from cds_service.engine.model import INDICATORS, Rule
 from cds_service.engine.source import RuleError
 from cds_service.ruleset import Ruleset
 from cds_service.scenarios import Runner, Scenario
+from cds_service.telemetry.log import where_raised
 from cds_service.web.config import WebConfig
-from cds_service.web.log import where_raised
 from cds_service.web.wiring import Wiring
 
 _CODES_A_PAGE = 200

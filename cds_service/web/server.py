@@ -6,8 +6,10 @@ walks it. Threads are for clients that send slowly; the work itself is one core 
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
+import shutil
 import socket
 import struct
 import sys
@@ -18,9 +20,11 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
 from cds_service.ruleset import RulesetError
+from cds_service.telemetry import metrics
+from cds_service.telemetry.log import make_log
 from cds_service.web.app import create_app
 from cds_service.web.config import BadConfiguration, WebConfig, config_from
-from cds_service.web.log import make_log
+from cds_service.web.worker import ServerLog, Worker
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than the 60 s after which common proxies drop an idle connection: the proxy then closes first, not we."""
@@ -28,6 +32,10 @@ KEEP_ALIVE_SECONDS = 75
 
 READ_TIMEOUT_SECONDS = 10
 """The longest wait for the next bytes of a request."""
+
+
+_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+"""A folder in memory: heartbeats and counts that wait for a disk would hold up workers."""
 
 
 OPEN_TO_ALL = (
@@ -59,10 +67,25 @@ def serve(
     """Serves until stopped. Exits with a message, before anything listens, when settings or rules are broken."""
     try:
         config = config if config is not None else config_from()
+        if config.metrics:
+            _count_in_files()
         app = create_app(config)
     except (BadConfiguration, RulesetError) as error:
         raise SystemExit(f"Not started.\n{error}") from None
     run(app, host, port, workers or config.workers, threads or config.threads)
+
+
+def _count_in_files() -> None:
+    """Gives the workers a folder of their own for their counts, which goes when the service ends."""
+    folder = metrics.prepare(_MEMORY)
+    maker = os.getpid()
+
+    def remove() -> None:
+        # a forked worker that ends runs this too; the folder is its maker's
+        if os.getpid() == maker:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
 
 
 def run(app: Flask, host: str, port: int, workers: int = 1, threads: int = WebConfig().threads) -> None:
@@ -77,14 +100,14 @@ def options(host: str, port: int, workers: int, threads: int) -> dict[str, Any]:
     return {
         "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         "workers": workers or os.cpu_count() or 1,
-        "worker_class": "gthread",
+        "worker_class": Worker,
+        "logger_class": ServerLog,
         "threads": threads,
         "preload_app": True,
         "keepalive": KEEP_ALIVE_SECONDS,
         "timeout": 30,
         "graceful_timeout": 20,
-        # heartbeat files on a disk stall workers; memory does not
-        "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: S108
+        "worker_tmp_dir": _MEMORY,
         "loglevel": "warning",
         "accesslog": None,
         "control_socket_disable": True,
@@ -92,6 +115,7 @@ def options(host: str, port: int, workers: int, threads: int) -> dict[str, Any]:
         "forwarded_allow_ips": "",
         "forwarder_headers": "",
         "when_ready": _when_ready,
+        "child_exit": _child_exit,
     }
 
 
@@ -102,6 +126,10 @@ def _when_ready(server: Any) -> None:
     _say_ready(server)
     if server.app.load().extensions["wiring"].verifier is None:
         make_log().warning(OPEN_TO_ALL)
+
+
+def _child_exit(_server: Any, worker: Any) -> None:
+    metrics.forget_process(worker.pid)
 
 
 def _say_ready(server: Any) -> None:

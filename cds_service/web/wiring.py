@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import msgspec
 
+from cds_service import __version__
 from cds_service.assess import assess
 from cds_service.cards.model import Card
 from cds_service.cards.response import encode_response
@@ -25,7 +26,8 @@ from cds_service.fhir.prefetch import QUERIES
 from cds_service.ruleset import load_ruleset
 from cds_service.scenarios.checked import ensure_checked
 from cds_service.settings import STANDARD, ClientProfile, Settings
-from cds_service.web import log
+from cds_service.telemetry.log import make_log
+from cds_service.telemetry.metrics import Metrics
 from cds_service.web.config import WebConfig
 from cds_service.web.remembering import store_of
 from cds_service.web.site import settings_of, site_clients, verifier_of
@@ -75,6 +77,8 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     """Where feedback and used tokens are kept; None: nowhere."""
     memory: Remembers | None = None
     """What was shown and overridden; None: nothing is remembered."""
+    metrics: Metrics | None = None
+    """Counts for Prometheus; None: nothing is counted."""
 
 
 def wire(config: WebConfig) -> Wiring:
@@ -85,8 +89,12 @@ def wire(config: WebConfig) -> Wiring:
     ruleset = load_ruleset(config.rules, not config.snomed)
     ensure_checked(ruleset)
     clients = site_clients(config, rule_ids=tuple(rule.id for rule in ruleset.knowledge.rules))
-    store = store_of(config, ruleset.knowledge, lambda event, _count: log.make_log().warning(event))
+    store = store_of(config, ruleset.knowledge, lambda event, _count: make_log().warning(event))
+    metrics = Metrics(__version__, ruleset.knowledge_version, ruleset.digest) if config.metrics else None
+    if metrics is not None and store is not None:
+        store.events.listen(metrics.happened)
     return Wiring(
+        metrics=metrics,
         ruleset=ruleset,
         assess=assess,
         encode_response=encode_response,

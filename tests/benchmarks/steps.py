@@ -29,9 +29,9 @@ from cds_service.fhir.context import check_request
 from cds_service.fhir.prefetch import gather
 from cds_service.ruleset import Ruleset
 from cds_service.settings import Settings
+from cds_service.telemetry.log import make_log
 from cds_service.web.app import create_app
 from cds_service.web.config import WebConfig
-from cds_service.web.log import make_log
 from cds_service.web.wiring import wire
 from tests.benchmarks.hook_requests import Detail, bundles_of, make_hook_request
 from tests.benchmarks.measuring import Call, Timing, measure, timing_of

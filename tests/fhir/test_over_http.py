@@ -15,9 +15,9 @@ import pytest
 from flask import Flask, g
 
 from cds_service.fhir.prefetch import QUERIES
+from cds_service.telemetry.log import make_log
 from cds_service.web.app import create_app
 from cds_service.web.config import WebConfig
-from cds_service.web.log import make_log
 from cds_service.web.wiring import Wiring, wire
 from tests.fhir import ehr_server as ehr
 from tests.fhir.ehr_record import EhrRecord, record_of

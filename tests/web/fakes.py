@@ -14,9 +14,9 @@ from flask import Flask
 from cds_service.cards.model import Card, Coding, Source
 from cds_service.facts.gathered import Gathered
 from cds_service.fhir.context import HOOKS
+from cds_service.telemetry.log import make_log
 from cds_service.web.app import create_app
 from cds_service.web.config import WebConfig
-from cds_service.web.log import make_log
 from cds_service.web.wiring import Wiring
 
 CARD = Card(

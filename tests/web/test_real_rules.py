@@ -12,9 +12,9 @@ import msgspec
 import pytest
 from flask import Flask
 
+from cds_service.telemetry.log import make_log
 from cds_service.web.app import create_app
 from cds_service.web.config import WebConfig
-from cds_service.web.log import make_log
 from cds_service.web.wiring import Wiring, wire
 from tests.web.cds_hooks import check_cards
 from tests.web.fakes import body, bundle, hook_request

@@ -15,9 +15,9 @@ import msgspec
 import pytest
 
 from cds_service.clients.model import Client
+from cds_service.telemetry.log import make_log
 from cds_service.web.app import create_app
 from cds_service.web.config import WebConfig
-from cds_service.web.log import make_log
 from tests.web.cds_hooks import check_outcome
 from tests.web.fakes import make_app
 from tests.web.test_feedback import Site, plain

@@ -21,9 +21,9 @@ from cds_service.catalogue.criteria import amount
 from cds_service.engine.model import Rule
 from cds_service.ruleset import Ruleset
 from cds_service.scenarios import Runner
+from cds_service.telemetry.log import make_log
 from cds_service.web.app import create_app
 from cds_service.web.config import WebConfig, config_from
-from cds_service.web.log import make_log
 from cds_service.web.wiring import Wiring
 from tests.scenarios.shared import runner
 from tests.web.cds_hooks import check_outcome
@@ -263,10 +263,16 @@ def test_an_unknown_name(kind: str) -> None:
 
 
 def test_shown_in_production_the_preview_is_not() -> None:
-    for config, preview in (({}, False), ({"preview": True}, True), ({"development": True}, True)):
+    token = "open the pages please"
+    opened = {"Authorization": f"Bearer {token}"}
+    for config, preview in (
+        ({}, False),
+        ({"preview": True, "pages_token": token}, True),
+        ({"development": True}, True),
+    ):
         one = make_client(**config)
         assert one.get("/rules").status_code == 200
-        assert (one.get("/").status_code == 200) is preview
+        assert (one.get("/", headers=opened).status_code == 200) is preview
         assert ('href="/"' in one.get("/rules").text) is preview
     assert make_client(development=True, preview=False).get("/").status_code == 404
 

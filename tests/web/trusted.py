@@ -14,7 +14,7 @@ from cds_service.clients.model import Client
 from cds_service.clients.replay import InMemoryReplayStore
 from cds_service.clients.tokens import Verifier
 from cds_service.settings import Settings
-from cds_service.web import log
+from cds_service.telemetry import log
 from cds_service.web.app import create_app
 from cds_service.web.config import WebConfig
 from cds_service.web.wiring import Wiring

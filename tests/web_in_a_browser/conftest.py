@@ -14,9 +14,9 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from cds_service.assess import assess
 from cds_service.cards.response import encode_response
+from cds_service.telemetry.log import make_log
 from cds_service.web.app import create_app
 from cds_service.web.config import WebConfig
-from cds_service.web.log import make_log
 from cds_service.web.wiring import Wiring
 from tests.scenarios.shared import runner
 
