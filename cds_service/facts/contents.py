@@ -10,8 +10,9 @@ import msgspec
 from cds_service.facts import wire
 from cds_service.facts.doses import Strength, strength_of
 from cds_service.facts.model import NO_SETS, Ingredient
+from cds_service.facts.route_words import Form
 from cds_service.facts.terminology import Match, Terminology
-from cds_service.facts.text import Form, TextReading
+from cds_service.facts.text import TextReading
 
 Prescription: TypeAlias = wire.MedicationRequest | wire.MedicationStatement
 Find: TypeAlias = Callable[[str | None, tuple[wire.Resource, ...]], wire.Resource | None]

@@ -9,8 +9,8 @@ import msgspec
 
 from cds_service.facts import wire
 from cds_service.facts.quantities import number
-from cds_service.facts.text import folded_text
 from cds_service.facts.units import HemolysisWords
+from cds_service.facts.words import folded_text
 
 _LONGEST_REMARK = 2000
 

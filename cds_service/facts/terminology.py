@@ -10,7 +10,8 @@ import msgspec
 
 from cds_service.facts.model import Ingredient
 from cds_service.facts.quantities import Reading
-from cds_service.facts.text import TextNames, TextRules, load_text_rules
+from cds_service.facts.text import TextNames
+from cds_service.facts.text_rules import TextRules, load_text_rules
 from cds_service.facts.units import RulesFileError, Units, load_units
 from cds_service.facts.value_sets import Membership, ValueSet, load_value_sets
 

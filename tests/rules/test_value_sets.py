@@ -13,7 +13,7 @@ import yaml
 from fhir.resources.R4B.valueset import ValueSet
 
 from cds_service.facts.terminology import Terminology
-from cds_service.facts.text import words_of
+from cds_service.facts.words import words_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "rules" / "value-sets"
