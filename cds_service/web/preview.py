@@ -24,6 +24,7 @@ from cds_service.web.config import WebConfig
 from cds_service.web.errors import JSON, Refusal
 from cds_service.web.pages.answer import Telling, pretty
 from cds_service.web.pages.assets import asset
+from cds_service.web.pages.elsewhere import links
 from cds_service.web.pages.examples import Example, Examples
 from cds_service.web.pages.road import Travelled, travel
 from cds_service.web.pages.sent import Sent, read_form
@@ -153,6 +154,7 @@ def _page(problem: tuple[int, str] | None = None, **shown: Any) -> Response:
         examples=_examples(),
         hooks=tuple(HOOKS),
         asset=asset,
+        elsewhere=links(),
         wiring=_wiring(),
         **values,
     )

@@ -20,6 +20,7 @@ from cds_service.feedback.store import Store
 from cds_service.ruleset import Ruleset
 from cds_service.web.errors import Refusal
 from cds_service.web.pages.assets import asset
+from cds_service.web.pages.elsewhere import links
 from cds_service.web.wiring import Wiring
 
 DEFAULT_DAYS = 90
@@ -55,7 +56,7 @@ def page() -> Response:
     shown: dict[str, Any] = {"charts": {chart: told(report, chart) for chart in CHARTS}} if report else {}
     html = render_template(
         "report/page.html", asked=asked, report=report, trouble=trouble, percent=percent, ruleset=_ruleset(),
-        knowledge=_ruleset().knowledge, asset=asset, kinds=KINDS, **shown,
+        knowledge=_ruleset().knowledge, asset=asset, elsewhere=links(), kinds=KINDS, **shown,
     )  # fmt: skip
     response = make_response(html)
     response.status_code = 503 if trouble and _store() is not None else 200

@@ -1,12 +1,10 @@
 """The rule catalogue as pages: every rule as a clinician reads it, its gates, value sets and scenarios.
 
-They hold no patient data, and cards link to them, so they are always on.
+They hold no patient data, and cards link to them, so they are always on, and open unless the site guards them.
 """
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -21,6 +19,8 @@ from cds_service.ruleset import Ruleset
 from cds_service.scenarios import Runner, Scenario
 from cds_service.telemetry.log import where_raised
 from cds_service.web.config import WebConfig
+from cds_service.web.pages.assets import asset
+from cds_service.web.pages.elsewhere import links
 from cds_service.web.wiring import Wiring
 
 _CODES_A_PAGE = 200
@@ -119,8 +119,8 @@ def _page(template: str, **shown: Any) -> Response:
         knowledge=_ruleset().knowledge,
         ruleset=_ruleset(),
         printed_on=_wiring().now().astimezone(config.settings.zone).date(),
-        preview=config.preview,
-        asset=_asset,
+        elsewhere=links(),
+        asset=asset,
         **shown,
     )
     return make_response(html)
@@ -166,15 +166,6 @@ def _run(runner: Runner, scenario: Scenario) -> Tried:
         return Tried("waits", outcome.waiting_for)
     differences = tuple(f"{one.what}: expected {one.expected}, got {one.got}" for one in outcome.mismatches)
     return Tried("differs" if differences else "passes", differences)
-
-
-def _asset(name: str) -> str:
-    """The address of a static file; it changes with the content, so that no browser keeps an old one."""
-    known: dict[str, str] = current_app.extensions.setdefault("assets", {})
-    if name not in known or current_app.debug:
-        content = (Path(cast(str, current_app.static_folder)) / name).read_bytes()
-        known[name] = hashlib.sha256(content).hexdigest()[:12]
-    return url_for("static", filename=name, v=known[name])
 
 
 def _wiring() -> Wiring:

@@ -147,3 +147,14 @@ def test_outside_development_nothing_of_it_is_shown(site: Site) -> None:
     for path in ("/report", "/report/rules.svg", "/report/rules.csv"):
         assert app.test_client().get(path).status_code == 404
     assert make_app().test_client().get("/report").status_code == 404
+
+
+def test_pages_lead_to_the_report_where_somebody_can_open_it(site: Site) -> None:
+    assert '<a href="/report">' in get(site, "/rules").text
+    assert '<a href="/rules">' in get(site, "/report").text
+    shut = WebConfig(database="none", patient_hash_key="nobody can guess this")
+    for config, leads in ((shut, False), (msgspec.structs.replace(shut, pages_token="open the pages please"), True)):
+        app = create_app(config, site.app.extensions["wiring"], make_log(io.BytesIO()))
+        assert ('href="/report"' in app.test_client().get("/rules").text) is leads
+    site.app.extensions["wiring"] = msgspec.structs.replace(site.app.extensions["wiring"], store=None)
+    assert 'href="/report"' not in get(site, "/rules").text

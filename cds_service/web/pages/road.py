@@ -8,7 +8,7 @@ import msgspec
 
 from cds_service.facts.gathered import Gathered, gathered_from_bundle, open_bundles, recorded_day
 from cds_service.facts.reading import HookRequest, MalformedRequest, decode_document
-from cds_service.facts.wire import Bundle, Entry, MedicationRequest, Patient, Resource
+from cds_service.facts.wire import Bundle, Patient
 from cds_service.fhir.context import HOOKS, check_request
 from cds_service.fhir.prefetch import QUERIES, TooManyResources, gather
 
@@ -48,35 +48,17 @@ def _of_request(document: HookRequest, body: bytes, hook: str, max_resources: in
 
 def _of_record(record: Bundle, body: bytes, hook: str, max_resources: int) -> Travelled:
     """A bare record. On order hooks its draft medication orders are what is being ordered."""
-    urls: dict[str, Resource] = {}
-    resources = tuple(open_bundles((record,), urls))
+    resources = tuple(open_bundles((record,), {}))
     patients = {one.id for one in resources if isinstance(one, Patient)}
     if len(patients) != 1:
         many = "holds several patients; send one at a time" if patients else "holds no Patient that can be read"
         raise MalformedRequest("Patient", f"the record {many}")
     if len(resources) > max_resources:
         raise TooManyResources(max_resources)
-    drafts = [one for one in resources if HOOKS[hook].orders and _is_draft(one)]
-    left_out = set(map(id, drafts))
-    kept = Bundle(entry=tuple(_entries(record, left_out)))
-    gathered = gathered_from_bundle((kept,), hook, drafts)
+    gathered = gathered_from_bundle((record,), hook, drafts_within=HOOKS[hook].orders is not None)
     if "encounterId" in HOOKS[hook].required:
         gathered = msgspec.structs.replace(gathered, encounter_id=_ENCOUNTER)
     return Travelled(hook, gathered, _as_request(body, hook, gathered), is_request=False)
-
-
-def _entries(record: Bundle, left_out: set[int]) -> list[Entry]:
-    entries: list[Entry] = []
-    for entry in record.entry:
-        if isinstance(entry.resource, Bundle):
-            entries += _entries(entry.resource, left_out)
-        elif id(entry.resource) not in left_out:
-            entries.append(entry)
-    return entries
-
-
-def _is_draft(resource: Resource) -> bool:
-    return isinstance(resource, MedicationRequest) and resource.status == "draft"
 
 
 def _as_request(body: bytes, hook: str, gathered: Gathered) -> bytes:
