@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cds_service.facts.gathered import Gathered, gathered_from_bundle, open_bundles
 from cds_service.facts.reading import HookRequest, MalformedRequest, decode_document, decode_resource
-from cds_service.facts.wire import Bundle, MedicationRequest, Patient, Resource, Skipped, Unread
+from cds_service.facts.wire import Patient, Resource, Unread
 from cds_service.fhir.context import HOOKS, check_request
 from cds_service.fhir.prefetch import RequiredDataMissing, TooManyResources, gather
 
@@ -88,19 +88,4 @@ def _from_record(resources: list[Resource], hook: str) -> Gathered:
         raise BadInput(f"holds {len(patients)} patients; check takes one at a time")
     if hook not in HOOKS:
         raise BadInput(f"hook: there is no service for it here; known are {', '.join(HOOKS)}")
-    drafts: list[Resource] = []
-    if HOOKS[hook].orders:  # a bare bundle has no draftOrders: its draft medication orders are they
-        drafts = [one for one in flat if isinstance(one, MedicationRequest) and one.status == "draft"]
-        kept = {id(one) for one in drafts}
-        resources = [_without(resource, kept) for resource in resources]
-    return gathered_from_bundle(resources, hook, drafts)
-
-
-def _without(resource: Resource, left_out: set[int]) -> Resource:
-    """The resource, a Bundle without the entries named by identity."""
-    if id(resource) in left_out:
-        return Skipped()
-    if not isinstance(resource, Bundle):
-        return resource
-    entries = tuple(entry for entry in resource.entry if id(entry.resource) not in left_out)
-    return Bundle(id=resource.id, type=resource.type, link=resource.link, entry=entries)
+    return gathered_from_bundle(resources, hook, drafts_within=bool(HOOKS[hook].orders))

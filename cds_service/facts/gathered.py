@@ -100,25 +100,37 @@ def selections_name_a_draft(gathered: Gathered) -> bool:
 
 
 def gathered_from_bundle(
-    resources: Iterable[Resource], hook: str = "patient-view", drafts: Iterable[Resource] = ()
+    resources: Iterable[Resource],
+    hook: str = "patient-view",
+    drafts: Iterable[Resource] = (),
+    drafts_within: bool = False,
 ) -> Gathered:
     """Gathers a bare Bundle (or several): everything counts as supplied, the patient is the one in it.
 
     With several Patients in it the patient is unknown: `patient_id` stays empty, and `build_facts` names the gap.
-    Where the hook is about new problems, those recorded last are the new ones.
+    Where the hook is about new problems, those recorded last are the new ones. `drafts_within`: the hook is about
+    orders, and a record has no `draftOrders`; its draft medication orders are they.
     """
     by_url: dict[str, Resource] = {}
+    ordered = [*open_bundles(drafts, by_url)]
     flat = tuple(open_bundles(resources, by_url))
+    if drafts_within:
+        ordered += [one for one in flat if _is_draft(one)]
+        flat = tuple(one for one in flat if not _is_draft(one))
     ids = {resource.id for resource in flat if isinstance(resource, Patient)}
     only = next(iter(ids)) if len(ids) == 1 else None
     return Gathered(
         hook=hook,
         patient_id=only or "",
         resources=flat,
-        drafts=tuple(open_bundles(drafts, by_url)),
+        drafts=tuple(ordered),
         problems=latest_problems(flat) if hook == PROBLEM_HOOK else (),
         by_url=by_url,
     )
+
+
+def _is_draft(one: Resource) -> bool:
+    return isinstance(one, MedicationRequest) and one.status == "draft"
 
 
 def latest_problems(resources: Iterable[Resource]) -> tuple[Condition, ...]:

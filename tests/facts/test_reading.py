@@ -192,6 +192,15 @@ def test_nested_bundles_and_urls() -> None:
     assert list(gathered.by_url) == ["urn:uuid:1"]
 
 
+def test_draft_orders_in_a_record_are_ordered_only_where_the_hook_is_about_orders() -> None:
+    draft = {"resourceType": "MedicationRequest", "id": "d", "status": "draft"}
+    inner = {"resourceType": "Bundle", "entry": [{"resource": draft}]}
+    record = decode_bundle(json.dumps({"resourceType": "Bundle", "entry": [{"resource": inner}]}).encode())
+    seen, ordered = (gathered_from_bundle([record], drafts_within=within) for within in (False, True))
+    assert (len(seen.resources), len(seen.drafts)) == (1, 0)
+    assert (len(ordered.resources), len(ordered.drafts)) == (0, 1)
+
+
 def test_documents() -> None:
     assert isinstance(decode_document(json.dumps(REQUEST).encode()), HookRequest)
     assert isinstance(decode_document(bundle(patient())), wire.Bundle)

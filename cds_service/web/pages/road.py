@@ -55,7 +55,7 @@ def _of_record(record: Bundle, body: bytes, hook: str, max_resources: int) -> Tr
         raise MalformedRequest("Patient", f"the record {many}")
     if len(resources) > max_resources:
         raise TooManyResources(max_resources)
-    gathered = gathered_from_bundle((record,), hook, drafts_within=HOOKS[hook].orders is not None)
+    gathered = gathered_from_bundle((record,), hook, drafts_within=bool(HOOKS[hook].orders))
     if "encounterId" in HOOKS[hook].required:
         gathered = msgspec.structs.replace(gathered, encounter_id=_ENCOUNTER)
     return Travelled(hook, gathered, _as_request(body, hook, gathered), is_request=False)
