@@ -10,7 +10,7 @@ from cds_service import __version__
 
 COMMANDS = (
     *("serve", "check", "doctor", "setup-sheet", "scenarios", "rules"),
-    *("screen", "validate-tier", "database", "report", "purge"),
+    *("screen", "validate-tier", "database", "report", "audit", "purge"),
 )
 """In the order of the help. Each is the function of its name in the module of its name."""
 

@@ -6,7 +6,10 @@ rights, and can be shipped by what ships logs. Patients, users and hook instance
 
 from __future__ import annotations
 
+import errno
+import gzip
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -58,7 +61,8 @@ class AuditFile:
     """Appends entries, a line each. Safe for threads, and for processes that append to the same file.
 
     A line is one `write` at the end of the file, so lines of several processes never mix on a local disk. When the file
-    is renamed or removed, as a rotation does, the next line begins a new one.
+    is renamed or removed, as a rotation does, the next line begins a new one. Only a regular file will do: a pipe whose
+    reader is slow would hold up whoever writes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,13 +70,18 @@ class AuditFile:
         self._lock = threading.Lock()
         self._descriptor = -1
         self._opened: tuple[int, int] | None = None
+        self._is_cut = False
         self._encoder = msgspec.json.Encoder()
 
     def write(self, entry: Entry) -> None:
         """Raises `OSError` when the line is not in the file."""
         line = self._encoder.encode(entry) + b"\n"
         with self._lock:
-            if os.write(self._current(), line) != len(line):
+            # what a full disk cut off must not take the next line along
+            line = b"\n" + line if self._is_cut else line
+            written = os.write(self._current(), line)
+            self._is_cut = written != len(line)
+            if self._is_cut:
                 raise OSError("the disk took part of the line only")
 
     def check(self) -> None:
@@ -92,8 +101,13 @@ class AuditFile:
             place = None
         if self._opened is None or place != self._opened:
             self._forget()
-            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            # without O_NONBLOCK opening a pipe that nobody reads would never end
+            how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+            self._descriptor = os.open(self._path, how, 0o600)
             found = os.fstat(self._descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                self._forget()
+                raise OSError(errno.EINVAL, "is no regular file")
             self._opened = (found.st_dev, found.st_ino)
         return self._descriptor
 
@@ -108,10 +122,11 @@ def read_entries(
 ) -> Iterator[Entry]:
     """The entries of a file from `since` on and before `until`, in the order of the file. Raises `OSError`.
 
+    A name that ends in `.gz` is read as what a rotation compressed.
     A line that is no entry, such as one that a full disk cut off, is left out; `bad` is told its number.
     """
     decoder = msgspec.json.Decoder(Entry)
-    with path.open("rb") as lines:
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 entry = decoder.decode(line)

@@ -29,7 +29,7 @@ class Auditor:
             return
         try:
             self._file.write(self._entry(action, noted, response))
-        except OSError:
+        except Exception:  # whatever is wrong with the trail, the answer is made and must go out
             self._events("audit-lost")
             if self._wiring.metrics is not None:
                 self._wiring.metrics.unaudited()

@@ -40,7 +40,7 @@ def register(app: Flask, log: Any, metrics: Metrics | None = None, auditor: Audi
         (log.error if response.status_code >= 500 else log.info)("request", **fields)
         if metrics is not None:
             _count(metrics, incoming, noted, response.status_code, seconds)
-        if auditor is not None:
+        if auditor is not None and incoming.method == "POST":
             auditor.note(incoming.endpoint, noted, response)
         return response
 
