@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 SOURCES = HERE / "value-set-sources"
 OUTPUT = HERE.parent / "rules" / "value-sets"
 KINDS = ("ingredient", "class", "condition", "observation", "procedure", "order", "allergy", "snomed-ct")
-ORDER = ("rxnorm", "ndc", "dmd", "atc", "loinc", "cm", "who", "icd11", "snomed")
+ORDER = ("rxnorm", "ndc", "dmd", "atc", "loinc", "cm", "who", "icd11", "own", "snomed")
 TEXT_ONLY = "No code could be checked for this substance: it is recognized by text alone."
 
 
@@ -383,6 +383,8 @@ class Builder:
                 self.add_loinc(held, entry.get("loinc", ()))
                 for code, display in entry.get("sct", {}).items():
                     held.add("snomed", str(code), display)
+                for code in entry.get("own", ()):
+                    held.add("own", code, entry["title"])
                 held.members = list(entry.get("members", ()))
 
     # -- writing
