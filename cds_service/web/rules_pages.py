@@ -13,6 +13,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
 from cds_service.catalogue import TOPICS, Catalogue, GateView, RuleView
+from cds_service.catalogue.hazards import guarded_by
 from cds_service.engine.model import INDICATORS, Rule
 from cds_service.engine.source import RuleError
 from cds_service.ruleset import Ruleset
@@ -71,6 +72,7 @@ def rule(rule_id: str) -> ResponseReturnValue:
         "rules/rule.html",
         rule=view,
         tried=_tried(view),
+        hazards=guarded_by(view, _ruleset().folder),
         before=others[at - 1] if at else None,
         after=others[at + 1] if at + 1 < len(others) else None,
     )

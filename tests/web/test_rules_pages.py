@@ -18,7 +18,9 @@ from cds_service.assess import assess
 from cds_service.cards.response import encode_response
 from cds_service.catalogue import Catalogue
 from cds_service.catalogue.criteria import amount
+from cds_service.catalogue.hazards import LOG, guarded_by
 from cds_service.engine.model import Rule
+from cds_service.hazards import read_log
 from cds_service.ruleset import Ruleset
 from cds_service.scenarios import Runner
 from cds_service.telemetry.log import make_log
@@ -330,3 +332,23 @@ def test_a_scenario_that_cannot_be_run_is_told(monkeypatch: pytest.MonkeyPatch) 
     assert "cannot be run" in words
     assert "0 of" in words
     assert "Jane" not in words
+
+
+def test_a_rule_shows_the_hazards_that_it_and_its_gates_keep_away() -> None:
+    text = page("/rules/lab-hypokalemia")
+    assert "HZ-03 Potassium with amiloride or triamterene" in text
+    assert "gate potassium-chloride, row GK5" in text
+    assert "furosemide, eGFR 24, potassium 3.2" in text  # the scenario that proves HZ-02
+    assert 'id="hazards"' not in page("/rules/smoking")
+
+
+def test_every_hazard_with_a_rule_or_its_gate_as_control_stands_on_a_page() -> None:
+    folder = runner().ruleset.folder
+    shown = {one.hazard.id for rule in catalogue().rules for one in guarded_by(rule, folder)}
+    wanted = {
+        hazard.id
+        for hazard in read_log(folder / LOG).hazards
+        if any(control.kind == "rule" for control in hazard.controls)
+    }
+    assert wanted
+    assert wanted <= shown
