@@ -24,7 +24,8 @@ KEEP_WHEN_DOWN = 24 * 3600.0
 """Seconds for which a key set is used while it cannot be renewed."""
 ASK_AGAIN_AFTER = 30.0
 """The least time between two attempts at one key set, whatever tokens name."""
-LEAST_RSA_BITS = 2048
+LEAST_RSA_BITS, MOST_RSA_BITS = 2048, 8192
+"""Shorter ones can be broken; longer ones make each signature dear to check."""
 _MOST_KEYS = 100
 
 _BY_CURVE = {"P-256": {"ES256"}, "P-384": {"ES384"}, "P-521": {"ES512"}, "Ed25519": {"EdDSA"}, "Ed448": {"EdDSA"}}
@@ -53,10 +54,10 @@ def read_key_set(body: bytes) -> dict[str, Key]:
         document = msgspec.json.decode(body, type=dict[str, Any])
         listed = document["keys"][:_MOST_KEYS]
         keys = {jwk["kid"]: key for jwk in listed if (key := _read_key(jwk)) is not None}
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
         raise KeysUnavailable('is no key set; it must be JSON with a list "keys"') from None
     if not keys:
-        raise KeysUnavailable("holds no key that can be used: public, with a kid, EC, RSA of 2048 bits or more, or OKP")
+        raise KeysUnavailable("holds no key that can be used: public, with a kid, EC, RSA of 2048 to 8192 bits, or OKP")
     return keys
 
 
@@ -76,7 +77,7 @@ def _read_key(jwk: Any) -> Key | None:
         public = jwt.PyJWK(jwk, min(algorithms)).key
     except (jwt.PyJWTError, ValueError, TypeError):
         return None
-    if jwk["kty"] == "RSA" and public.key_size < LEAST_RSA_BITS:
+    if jwk["kty"] == "RSA" and not LEAST_RSA_BITS <= public.key_size <= MOST_RSA_BITS:
         return None
     return Key(public, frozenset(algorithms))
 

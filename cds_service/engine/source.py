@@ -80,6 +80,8 @@ def read_document(path: Path, shown_as: str) -> Document:
 
 
 _MAX_DEPTH = 40
+_MOST_PARTS = 20_000
+"""More than ten times the largest file. A few hundred bytes of aliases within aliases would spell out billions."""
 
 
 def _plain(node: Any, path: Path_, lines: dict[Path_, int], file: str, depth: int) -> Any:
@@ -87,6 +89,8 @@ def _plain(node: Any, path: Path_, lines: dict[Path_, int], file: str, depth: in
     lines.setdefault(path, line)
     if depth > _MAX_DEPTH:
         raise RuleError(file, line, f"nested more than {_MAX_DEPTH} levels deep")
+    if len(lines) > _MOST_PARTS:
+        raise RuleError(file, line, f"spells out more than {_MOST_PARTS} parts; use no aliases within aliases")
     if isinstance(node, yaml.MappingNode):
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:

@@ -85,6 +85,8 @@ def _asked() -> Asked:
         since = _day("since", min(default.since, until - timedelta(days=DEFAULT_DAYS - 1)))
     except (ValueError, OverflowError):
         return msgspec.structs.replace(default, client=client, mistake="A day is written as 2026-03-31.")
+    if until == date.max:
+        return msgspec.structs.replace(default, client=client, mistake="That day is too far ahead.")
     if since > until:
         return msgspec.structs.replace(default, client=client, mistake="The first day lies after the last.")
     if (until - since).days > _MOST_DAYS:

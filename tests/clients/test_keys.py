@@ -24,7 +24,7 @@ from cds_service.clients.keys import (
 from cds_service.clients.model import Client
 from cds_service.clients.replay import InMemoryReplayStore
 from cds_service.clients.tokens import Denied, Verifier
-from tests.clients.signing import AUDIENCE, ISSUER, NOW, KeyServer, key_set, private_key, public_jwk, token
+from tests.clients.signing import AUDIENCE, ISSUER, NOW, KeyServer, key_set, pack, private_key, public_jwk, token
 
 
 class Clock:
@@ -175,6 +175,7 @@ def _private() -> dict[str, Any]:
         public_jwk("k") | {"kid": 7},
         public_jwk("k", crv=["P-384"]),
         _short_rsa(),
+        public_jwk("k", "RS384", n=pack(b"\xff" * 1025)),
         _private(),
         "k",
         None,
@@ -186,7 +187,10 @@ def test_a_key_that_is_not_taken(jwk: Any) -> None:
     assert set(read_key_set(key_set(jwk, public_jwk("good")))) == {"good"}, "and the rest goes on"
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"keys": 1}', b'{"keys": {}}', b"\xff", b"-----"])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", b"[]", b"{}", b'{"keys": 1}', b'{"keys": {}}', b"\xff", b"-----", b'{"keys":' + b"[" * 99_999],
+)
 def test_what_is_no_key_set(body: bytes) -> None:
     with pytest.raises(KeysUnavailable):
         read_key_set(body)

@@ -10,6 +10,8 @@ from cds_service.engine.knowledge import Knowledge
 from cds_service.engine.source import RulesetError
 
 Load = Callable[..., Knowledge]
+_ALIASES = f"[&a0 [{', '.join('x' * 30)}], &a1 [{', '.join(['*a0'] * 30)}], [{', '.join(['*a1'] * 30)}]]"
+"""27,000 words in 400 characters; one level more each time makes thirty times as many."""
 
 
 def test_the_tiny_folder_loads(load: Load) -> None:
@@ -38,6 +40,7 @@ def test_the_tiny_folder_loads(load: Load) -> None:
         ("version: 1.0.0", "version: one", 4, "does not match"),
         ("status: active", "status: active\nstatus: draft", 6, "stands twice"),
         ("when: {observation", "when: {not: {observation", 9, "not valid YAML"),
+        ("title: Low potassium", f"title: {_ALIASES}", 3, "use no aliases within aliases"),
         (
             "when: {observation: {in: potassium, below: 3.5 mmol/L}, as: potassium}",
             "when: {all: [{not: {observation: {in: potassium, below: 3.5 mmol/L}}}], as: potassium}",

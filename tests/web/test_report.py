@@ -83,6 +83,7 @@ def test_one_client_is_shown_apart(tmp_path: Path) -> None:
         ("until=0001-01-01", "A day is written as 2026-03-31."),
         ("since=2026-02-02&until=2026-02-01", "The first day lies after the last."),
         ("since=1990-01-01&until=2026-02-01", "Ten years at once are the most."),
+        ("since=9999-12-01&until=9999-12-31", "That day is too far ahead."),
     ],
 )
 def test_days_that_cannot_be_are_told_and_not_repeated(site: Site, query: str, said: str) -> None:
