@@ -12,7 +12,7 @@ import yaml
 from tests.scenarios.shared import ROOT, runner
 
 ITEMS: list[dict[str, Any]] = yaml.safe_load((ROOT / "rules/seed-coverage.yaml").read_text(encoding="utf-8"))["items"]
-KNOWLEDGE = Path("/work/shared/clinical-knowledge.md")
+KNOWLEDGE = ROOT.parent / "shared" / "clinical-knowledge.md"
 GROUPS = ("rules", "facts", "gates", "orders", "handout")
 IDS = [item["item"] for item in ITEMS]
 NUMBERS = {"C1a", "C1b", "F4a", "F4b", "S0", "S0b"} | {

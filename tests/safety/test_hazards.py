@@ -25,7 +25,7 @@ from tests.scenarios.shared import ROOT, fixture_scenarios, rule_scenarios, runn
 
 DATA = ROOT / "rules" / "safety" / "hazards.yaml"
 PAGE = ROOT / "docs" / "safety" / "hazard-log.md"
-KNOWLEDGE = Path("/work/shared/clinical-knowledge.md")
+KNOWLEDGE = ROOT.parent / "shared" / "clinical-knowledge.md"
 LOG = read_log(DATA)
 HAZARDS = LOG.hazards
 IDS = [hazard.id for hazard in HAZARDS]
