@@ -7,6 +7,7 @@ never get its turn.
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -168,10 +169,20 @@ class Court:
     """All mutants, and the trials in which they are judged. Made once, before the workers fork."""
 
     def __init__(self, ruleset: Ruleset, prepared: Sequence[Prepared]) -> None:
+        self._ruleset, self._prepared = ruleset, prepared
         documents = documents_of(ruleset)
         self.mutants: list[Mutant] = list(mutants_of(documents, ruleset.folder))
         self.trial = Trial(ruleset, documents, prepared)
-        self.behind_open_gates = Trial(ruleset, opened(documents), prepared)
+
+    @functools.cached_property
+    def behind_open_gates(self) -> Trial:
+        """The second trial of a slip in the sweep. It takes as long to prepare as the first, so only when asked for."""
+        return Trial(self._ruleset, opened(self.trial.documents), self._prepared)
+
+    def prepare(self, indices: Iterable[int]) -> None:
+        """Makes what these mutants need, so that workers share it."""
+        if any(self.mutants[index].name == _SWEEP for index in indices):
+            _ = self.behind_open_gates
 
     def judge(self, index: int) -> Verdict:
         mutant = self.mutants[index]
@@ -194,6 +205,7 @@ def judged(court: Court, indices: Sequence[int], processes: int) -> Iterator[Ver
     """The verdicts, as they come."""
     global _COURT
     _COURT = court
+    court.prepare(indices)
     if processes < 2:
         yield from map(_judge, indices)
         return
