@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from cds_service.catalogue import Catalogue, RuleView, Said, plain
-from cds_service.catalogue.criteria import COMPARISONS, CRITERIA, Sayer, amount, in_sentence, listed, wording
+from cds_service.catalogue.criteria import COMPARISONS, CRITERIA, Sayer
+from cds_service.catalogue.phrasing import amount, in_sentence, listed, wording
 from cds_service.catalogue.scenarios import scenario
 from cds_service.cli.explain import explain
 from cds_service.engine.compiler import BUILDERS, QUALIFIERS

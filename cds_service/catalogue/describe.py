@@ -11,7 +11,10 @@ import msgspec
 
 from cds_service.cards.select import ORDER_HOOKS
 from cds_service.cards.wording import unit_text
-from cds_service.catalogue.criteria import Sayer, amount, in_sentence, listed, wording
+from cds_service.catalogue.asked import asks_gate, criteria, findings, of_gate
+from cds_service.catalogue.asked import own_criteria as own_criteria
+from cds_service.catalogue.asked import words_of as words_of
+from cds_service.catalogue.criteria import Sayer
 from cds_service.catalogue.model import (
     BandView,
     EvidenceView,
@@ -31,8 +34,8 @@ from cds_service.catalogue.model import (
     ThenView,
     Uses,
     Words,
-    plain,
 )
+from cds_service.catalogue.phrasing import amount, in_sentence, listed, wording
 from cds_service.catalogue.scenarios import scenario
 from cds_service.catalogue.tables import Tables
 from cds_service.catalogue.value_sets import ValueSets
@@ -86,13 +89,13 @@ class Describer:
         bands = tuple(self._bands(rule))
         offers = self._offers(data.get("suggestions", ()))
         shown_if = self.sayer.say(data["info_in_quiet_mode"]) if "info_in_quiet_mode" in data else None
-        told = _criteria(when, unless, bands, offers, shown_if)
+        told = criteria(when, unless, bands, offers, shown_if)
         every_offer = (*offers, *(offer for band in bands for offer in band.offers or ()))
         asked = [offer.gate for offer in every_offer if offer.gate]
         asked += [run.id for said in told for run in said.runs() if run.to == "gate"]
         gates = tuple(self.gate(gate) for gate in dict.fromkeys(asked))
         for gate in gates:
-            told += _of_gate(gate)
+            told += of_gate(gate)
         uses = self.uses(told)
         evidence = tuple(EvidenceView(one.claim, one.strength, self.source(one.cites)) for one in rule.evidence)
         cited = [one.cites for one in rule.evidence]
@@ -147,7 +150,7 @@ class Describer:
     @functools.cached_property
     def _asks(self) -> dict[str, frozenset[str]]:
         """Rule id to the rules whose findings it looks at itself."""
-        return {rule_id: frozenset(_findings(rule.data)) for rule_id, rule in self.by_id.items()}
+        return {rule_id: frozenset(findings(rule.data)) for rule_id, rule in self.by_id.items()}
 
     def _bands(self, rule: Rule) -> Iterator[BandView]:
         nodes = rule.data.get("bands")
@@ -223,13 +226,13 @@ class Describer:
             rows=rows,
             then=then,
             cites=_keys(data),
-            used_by=tuple(self.named(rule_id) for rule_id, rule in self.by_id.items() if _asks_gate(rule, gate_id)),
+            used_by=tuple(self.named(rule_id) for rule_id, rule in self.by_id.items() if asks_gate(rule, gate_id)),
             sweep=tuple(row for row in self.tables.sweep if gate.treats in row.forbid),
             freeze=tuple(row for row in self.tables.freeze if row.gate.id == gate_id),
             uses=Uses(),
             sources=(),
         )
-        uses = self.uses(_of_gate(view))
+        uses = self.uses(of_gate(view))
         cited = [*view.cites, *(key for row in rows for key in row.cites)]
         cited += [key for table in then for row in table.rows for key in row.cites]
         cited += [key for fact in uses.facts for key in fact.cites]
@@ -365,66 +368,6 @@ def _keys(node: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(node.get("cites", "")).split())
 
 
-def own_criteria(view: RuleView) -> list[Said]:
-    """The criteria of a rule without those of its gates."""
-    return _criteria(view.when, view.unless, view.bands, view.offers, view.shown_if)
-
-
-def _criteria(
-    when: Said,
-    unless: Iterable[Said],
-    bands: Iterable[BandView],
-    offers: Iterable[OfferView],
-    shown_if: Said | None,
-) -> list[Said]:
-    return [when, *unless, *_of_bands(bands), *_of_offers(offers), *([shown_if] if shown_if else [])]
-
-
-def _of_offers(offers: Iterable[OfferView]) -> list[Said]:
-    return [offer.only_if for offer in offers if offer.only_if is not None]
-
-
-def _of_bands(bands: Iterable[BandView]) -> list[Said]:
-    told = []
-    for band in bands:
-        told += [band.when] if band.when is not None else []
-        told += _of_offers(band.offers or ())
-    return told
-
-
-def _of_gate(gate: GateView) -> list[Said]:
-    told = []
-    for row in gate.rows:
-        told += [row.when] if row.when is not None else []
-        told += _of_offers(row.offers)
-    for table in gate.then:
-        told += [row.when for row in table.rows if row.when is not None]
-    return [*told, *(row.when for row in gate.sweep)]
-
-
-def _asks_gate(rule: Rule, gate_id: str) -> bool:
-    """Whether a rule offers the treatment of a gate, or a criterion of it asks a table about an advice."""
-    return any(_names(part, gate_id) for key, part in rule.data.items() if key != "scenarios")
-
-
-def _names(node: Any, gate_id: str) -> bool:
-    if isinstance(node, dict):
-        return node.get("gate") == gate_id or any(_names(part, gate_id) for part in node.values())
-    return isinstance(node, list) and any(_names(part, gate_id) for part in node)
-
-
-def _findings(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if key == "finding":
-                yield value if isinstance(value, str) else value["id"]
-            elif key != "scenarios":
-                yield from _findings(value)
-    elif isinstance(node, list):
-        for one in node:
-            yield from _findings(one)
-
-
 def _window(rule: Rule) -> str:
     if rule.window is None:
         return ""
@@ -447,21 +390,3 @@ def _shown(rule: Rule) -> str:
     if rule.hooks & ORDER_HOOKS:
         told.append("When an order is written all of it shows, with or without recorded cramps.")
     return " ".join(told)
-
-
-def words_of(view: RuleView) -> Iterator[str]:
-    """All words of a rule, for the search."""
-    yield from (view.number, view.id, view.title, view.topic, *view.hooks, view.group)
-    for words in (view.summary, view.name, view.part, view.why, view.note, view.follow_up, view.red_flags):
-        yield plain(words)
-    for band in view.bands:
-        yield from (band.id, band.indicator, plain(band.summary), plain(band.note))
-    for said in (view.when, *view.unless):
-        yield from (run.text for run in said.runs())
-    for offer in view.offers:
-        yield plain(offer.words)
-    for evidence in view.evidence:
-        yield from (evidence.claim, evidence.source.id, evidence.source.citation)
-    yield from (fact.title for fact in view.uses.facts)
-    yield from (one.title for one in view.uses.value_sets)
-    yield from (one.name for one in view.uses.results)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cds_service.catalogue.criteria import listed
 from cds_service.catalogue.model import ScenarioView
+from cds_service.catalogue.phrasing import listed
 
 _LISTS = {
     "on": "takes",

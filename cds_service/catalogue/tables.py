@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from cds_service.catalogue.criteria import Sayer, in_sentence
+from cds_service.catalogue.criteria import Sayer
 from cds_service.catalogue.model import (
     FreezeView,
     GroupView,
@@ -16,6 +16,7 @@ from cds_service.catalogue.model import (
     SweepView,
     TierView,
 )
+from cds_service.catalogue.phrasing import in_sentence
 from cds_service.engine.model import Rule
 from cds_service.ruleset import Ruleset
 

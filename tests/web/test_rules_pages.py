@@ -17,8 +17,8 @@ from flask.testing import FlaskClient
 from cds_service.assess import assess
 from cds_service.cards.response import encode_response
 from cds_service.catalogue import Catalogue
-from cds_service.catalogue.criteria import amount
 from cds_service.catalogue.hazards import LOG, guarded_by
+from cds_service.catalogue.phrasing import amount
 from cds_service.engine.model import Rule
 from cds_service.hazards import read_log
 from cds_service.ruleset import Ruleset
