@@ -265,7 +265,7 @@ def test_gate_k() -> None:
     assert {"kcl", "midamor"} <= {one.id for one in gate.sources}
     calcium = catalogue().gate("calcium")
     assert calcium is not None
-    assert "Calcium citrate 1900 mg (2 units each time) twice a day for 30 days" in [row.allow for row in calcium.rows]
+    assert "Calcium citrate 1900 mg twice a day for 30 days" in [row.allow for row in calcium.rows]
     assert catalogue().gate("none") is None
 
 

@@ -253,9 +253,8 @@ class Describer:
         if isinstance(allow, str):
             return allow
         times = int(allow["times_a_day"])
-        each = f" ({allow['units_each']} units each time)" if "units_each" in allow else ""
         how_often = _TIMES.get(times, f"{times} times")
-        return f"{self._order(allow['order'])} {amount(allow['dose'])}{each} {how_often} a day for {allow['days']} days"
+        return f"{self._order(allow['order'])} {amount(allow['dose'])} {how_often} a day for {allow['days']} days"
 
     def _then(self, gate: Gate, data: Mapping[str, Any]) -> Iterator[ThenTable]:
         for name, nodes in data.get("then", {}).items():

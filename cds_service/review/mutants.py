@@ -54,7 +54,7 @@ _WIDENING = frozenset(
         *("info_in_quiet_mode", "plus_one_if"),
     }
 )
-_DOSING = frozenset({"times_a_day", "days", "units_each"})
+_DOSING = frozenset({"times_a_day", "days"})
 _COUNTS = frozenset({"points", "count", "worse_of", "any_of"}) | _DOSING
 _INDICATORS = ("info", "warning", "critical")
 _LEVELS = ("none", "low", "moderate", "high")
