@@ -15,7 +15,7 @@ from cds_service.cli import main
 from cds_service.cli.sheets import SHEETS
 from cds_service.clients.file import read_clients
 from cds_service.clients.profiles import PROFILES
-from cds_service.fhir.prefetch import TEMPLATES
+from cds_service.fhir.queries import TEMPLATES
 from tests.web.fakes import make_app
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

@@ -15,7 +15,7 @@ import msgspec
 
 from cds_service.cli.order_codes import ordered_items
 from cds_service.clients.profiles import PREFERENCE_LIST_ITEM, PROFILES
-from cds_service.fhir.prefetch import QUERIES
+from cds_service.fhir.queries import QUERIES
 from cds_service.ruleset import Ruleset
 
 Services = list[dict[str, Any]]

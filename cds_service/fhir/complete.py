@@ -25,7 +25,8 @@ from cds_service.fhir.deadline import Deadline
 from cds_service.fhir.examine import Question
 from cds_service.fhir.ledger import LISTS
 from cds_service.fhir.outcomes import SUPPRESSED, Fetched, failure, with_outcome
-from cds_service.fhir.prefetch import MAX_RESOURCES, Query, cut_answers, missing_queries, values_about
+from cds_service.fhir.prefetch import MAX_RESOURCES, cut_answers, missing_queries, values_about
+from cds_service.fhir.queries import Query
 from cds_service.fhir.referred import REFERRED, Referred, is_search
 from cds_service.fhir.servers import next_target
 from cds_service.fhir.transport import make_adapter, make_session

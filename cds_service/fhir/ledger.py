@@ -6,8 +6,6 @@ OperationOutcome that an EHR would have sent, so one reading serves both.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from cds_service.facts.gathered import open_bundles
 from cds_service.facts.model import DataGap, ResourceKind
 from cds_service.facts.wire import (
@@ -25,9 +23,7 @@ from cds_service.facts.wire import (
     ServiceRequest,
     Unread,
 )
-
-if TYPE_CHECKING:
-    from cds_service.fhir.prefetch import Query
+from cds_service.fhir.queries import Query
 
 KIND_OF: dict[type, ResourceKind] = {
     Patient: "patient",

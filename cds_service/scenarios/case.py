@@ -10,7 +10,8 @@ import msgspec
 from cds_service.facts.gathered import PROBLEM_HOOK, Gathered, gathered_from_bundle, gathered_from_request, recorded_day
 from cds_service.facts.reading import decode_bundle, decode_request
 from cds_service.fhir.context import HOOKS, check_request
-from cds_service.fhir.prefetch import QUERIES, RequiredDataMissing, gather
+from cds_service.fhir.prefetch import RequiredDataMissing, gather
+from cds_service.fhir.queries import QUERIES
 from cds_service.scenarios.grammar import Scenario
 from cds_service.scenarios.when import Calendar
 from cds_service.settings import Settings

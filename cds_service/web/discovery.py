@@ -9,7 +9,7 @@ from flask import Blueprint, Response
 
 from cds_service.facts.reading import MalformedRequest
 from cds_service.fhir.context import HOOKS
-from cds_service.fhir.prefetch import QUERIES, TEMPLATES
+from cds_service.fhir.queries import QUERIES, TEMPLATES
 from cds_service.settings import ClientProfile
 from cds_service.web import trust
 from cds_service.web.errors import JSON, Refusal

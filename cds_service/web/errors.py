@@ -9,7 +9,8 @@ from flask import Flask, Response, current_app, g
 from werkzeug.exceptions import HTTPException
 
 from cds_service.facts.reading import MalformedRequest
-from cds_service.fhir.prefetch import TEMPLATES, RequiredDataMissing, TooManyResources
+from cds_service.fhir.prefetch import RequiredDataMissing, TooManyResources
+from cds_service.fhir.queries import TEMPLATES
 from cds_service.telemetry.log import where_raised
 
 JSON = "application/json"
@@ -31,7 +32,8 @@ STATUS_TEXTS = {
     412: "Required data was neither prefetched nor can it be fetched",
     413: "Larger than the limit",
     415: "No JSON",
-    503: "Cannot be kept or read just now; send it again later",
+    500: "A fault of the service: nothing was assessed, and this is no all-clear",
+    503: "Not just now: the database or all places are taken; send it again later",
 }
 """What each refusal means, for the OpenAPI document."""
 _TEXTS = {

@@ -16,7 +16,7 @@ from cds_service import __version__
 from cds_service.cards.model import Card
 from cds_service.facts.reading import FhirAuthorization
 from cds_service.fhir.context import HOOKS
-from cds_service.fhir.prefetch import TEMPLATES
+from cds_service.fhir.queries import TEMPLATES
 from cds_service.web.config import WebConfig
 from cds_service.web.discovery import SERVICES, Service
 from cds_service.web.errors import JSON, STATUS_TEXTS
@@ -27,7 +27,7 @@ Schema = dict[str, Any]
 
 _BY_CLIENT: list[Schema] = [{"clientToken": []}, {}]
 """A token where the site has clients; none in development."""
-_REFUSALS = (400, 401, 404, 405, 413, 415)
+_REFUSALS = (400, 401, 404, 405, 413, 415, 500, 503)
 
 
 @blueprint.get("/openapi.json")
@@ -105,7 +105,7 @@ def _feedback(service: Service) -> Schema:
         "operationId": f"{service.id}-feedback",
         "security": _BY_CLIENT,
         "requestBody": _body({"$ref": "#/components/schemas/Feedback"}),
-        "responses": _answers({"type": "object", "maxProperties": 0}, *_REFUSALS, 503),
+        "responses": _answers({"type": "object", "maxProperties": 0}, *_REFUSALS),
     }
 
 
@@ -175,6 +175,14 @@ def _schemas() -> dict[str, Schema]:
     _, found = msgspec.json.schema_components(
         [Card, Service, FhirAuthorization], ref_template="#/components/schemas/{name}"
     )
+    for name in ("Card", "Source", "Coding", "Suggestion", "Action", "Link", "Service"):
+        # we send these and nobody else does: what is not named is not there
+        found[name]["additionalProperties"] = False
+    for name in ("Card", "Suggestion"):
+        found[name]["properties"]["uuid"] = {"type": "string", "format": "uuid"}
+        found[name]["required"] += ["uuid"]
+    found["Card"]["properties"]["summary"] |= {"minLength": 1, "maxLength": 139}
+    found["Action"]["properties"]["resource"] = {"$ref": "#/components/schemas/Resource"}
     resource = _object(resourceType={"type": "string", "pattern": "^[A-Z][A-Za-z]{1,40}$"})
     entry = {"type": "object", "properties": {"fullUrl": _TEXT, "resource": {"$ref": "#/components/schemas/Resource"}}}
     issue = _object(severity={"enum": ["fatal", "error"]}, code=_TEXT, diagnostics=_TEXT)

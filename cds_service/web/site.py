@@ -11,7 +11,7 @@ from cds_service.clients.keys import KeyStore
 from cds_service.clients.model import Client
 from cds_service.clients.replay import InMemoryReplayStore, ReplayStore
 from cds_service.clients.tokens import Verifier
-from cds_service.fhir.prefetch import TEMPLATES
+from cds_service.fhir.queries import TEMPLATES
 from cds_service.settings import Settings
 from cds_service.web.config import PREFIX, BadConfiguration, WebConfig
 

@@ -22,7 +22,7 @@ from cds_service.facts.reading import HookRequest
 from cds_service.feedback.store import Remembers, Store
 from cds_service.fhir.access import Policy
 from cds_service.fhir.complete import Completion, FhirAccess
-from cds_service.fhir.prefetch import QUERIES
+from cds_service.fhir.queries import QUERIES
 from cds_service.ruleset import load_ruleset
 from cds_service.scenarios.checked import ensure_checked
 from cds_service.settings import STANDARD, ClientProfile, Settings

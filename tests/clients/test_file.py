@@ -12,7 +12,7 @@ import pytest
 from cds_service.clients.file import KEYS, SWITCHES, BadClients, read_clients
 from cds_service.clients.model import Client
 from cds_service.clients.profiles import CDS_HOOKS_1_0, EPIC
-from cds_service.fhir.prefetch import TEMPLATES
+from cds_service.fhir.queries import TEMPLATES
 from cds_service.settings import STANDARD, ClientProfile, OrderCode
 
 ROOT = Path(__file__).resolve().parents[2]

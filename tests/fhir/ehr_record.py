@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from cds_service.fhir.prefetch import QUERIES
+from cds_service.fhir.queries import QUERIES
 
 Resource = dict[str, Any]
 BASE = "https://ehr.example.org/r4"

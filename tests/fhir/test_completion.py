@@ -10,7 +10,8 @@ import requests
 
 from cds_service.clients.model import Client
 from cds_service.fhir.complete import NOTHING_TO_ADD
-from cds_service.fhir.prefetch import QUERIES, RequiredDataMissing, gather
+from cds_service.fhir.prefetch import RequiredDataMissing, gather
+from cds_service.fhir.queries import QUERIES
 from cds_service.settings import ClientProfile
 from tests.fhir.ehr_record import BASE, EhrRecord, bundle, outcome
 from tests.fhir.fake_ehr import AUTHORIZATION, CLIENT, FakeEhr, complete, gaps, gathered, outcomes, request_of

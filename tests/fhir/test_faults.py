@@ -20,7 +20,8 @@ from cds_service.fhir.access import Policy
 from cds_service.fhir.complete import Completion, FhirAccess
 from cds_service.fhir.deadline import Deadline
 from cds_service.fhir.outcomes import Outcome
-from cds_service.fhir.prefetch import QUERIES, RequiredDataMissing, gather
+from cds_service.fhir.prefetch import RequiredDataMissing, gather
+from cds_service.fhir.queries import QUERIES
 from tests.fhir import ehr_server as ehr
 from tests.fhir.ehr_record import EhrRecord
 from tests.fhir.ehr_server import EhrServer, Fault

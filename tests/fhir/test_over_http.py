@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from flask import Flask, g
 
-from cds_service.fhir.prefetch import QUERIES
+from cds_service.fhir.queries import QUERIES
 from cds_service.telemetry.log import make_log
 from cds_service.web.app import create_app
 from cds_service.web.config import WebConfig

@@ -10,7 +10,8 @@ import pytest
 
 from cds_service.facts.gathered import Gathered
 from cds_service.facts.reading import decode_request
-from cds_service.fhir.prefetch import QUERIES, RequiredDataMissing, TooManyResources, gather
+from cds_service.fhir.prefetch import RequiredDataMissing, TooManyResources, gather
+from cds_service.fhir.queries import QUERIES
 
 PATIENT = {"resourceType": "Patient", "id": "1"}
 DRUG = {"resourceType": "MedicationRequest", "id": "m1", "status": "active", "subject": {"reference": "Patient/1"}}

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from cds_service.fhir.prefetch import QUERIES, TEMPLATES, Query
+from cds_service.fhir.queries import QUERIES, TEMPLATES, Query
 
 TOKEN = re.compile(r"\{\{([^{}]*)\}\}")
 # Root-level primitive context fields that every one of our hooks requires; `encounterId` is optional in all of them.

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cds_service.assess import Assessment, assess
-from cds_service.fhir.prefetch import QUERIES
+from cds_service.fhir.queries import QUERIES
 from cds_service.ruleset import Ruleset, load_ruleset
 from cds_service.settings import Settings
 from tests.fhir.ehr_record import EhrRecord, record_of, with_references

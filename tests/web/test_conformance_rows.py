@@ -27,7 +27,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from cds_service.fhir.prefetch import TEMPLATES
+from cds_service.fhir.queries import TEMPLATES
 from cds_service.telemetry.log import make_log
 from cds_service.web.app import create_app
 from cds_service.web.config import WebConfig

@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from cds_service.fhir.prefetch import TEMPLATES
+from cds_service.fhir.queries import TEMPLATES
 from tests.web.cds_hooks import check_discovery, empties
 from tests.web.draw_icon import PATH, SIZE, pixels
 from tests.web.fakes import make_app

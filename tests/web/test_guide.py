@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from cds_service.fhir.prefetch import QUERIES
+from cds_service.fhir.queries import QUERIES
 from cds_service.web.discovery import SERVICES
 from tests.web.cds_hooks import check_cards, check_outcome
 from tests.web.fakes import hook_request, make_app

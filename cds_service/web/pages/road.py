@@ -10,7 +10,8 @@ from cds_service.facts.gathered import Gathered, gathered_from_bundle, open_bund
 from cds_service.facts.reading import HookRequest, MalformedRequest, decode_document
 from cds_service.facts.wire import Bundle, Patient
 from cds_service.fhir.context import HOOKS, check_request
-from cds_service.fhir.prefetch import QUERIES, TooManyResources, gather
+from cds_service.fhir.prefetch import TooManyResources, gather
+from cds_service.fhir.queries import QUERIES
 
 FIRST_HOOK = next(iter(HOOKS))
 HOOK_INSTANCE = "00000000-0000-4000-8000-000000000000"
