@@ -23,7 +23,7 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-heavy bench bench-screening attack mutate lint format lock chromium java postgresql
+.PHONY: help serve test test-heavy bench bench-screening attack soak mutate lint format lock chromium java postgresql
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -51,6 +51,9 @@ bench: $(VENV)/.installed-dev ## Measure what a request costs, beside orjson and
 
 attack: $(VENV)/.installed-dev ## Attack the service with more than 100,000 inputs; exits with 1 on any fault (ARGS="--seed 7 --scale 0.1")
 	$(BIN)/python -m tests.attack $(ARGS)
+
+soak: $(VENV)/.installed-dev ## Three minutes of mixed traffic; exits with 1 when memory or descriptors grow (ARGS="--requests 200000")
+	$(BIN)/python -m tests.soak $(ARGS)
 
 mutate: $(VENV)/.installed-dev ## Slip every small mistake into the rules; list those that no scenario notices (ARGS="--only ID")
 	$(BIN)/legcramp rules mutate --equivalents tests/review/equivalent-mutants.yaml $(ARGS)
