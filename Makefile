@@ -23,7 +23,7 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-heavy bench bench-screening attack soak mutate lint format lock chromium java postgresql
+.PHONY: help serve test test-heavy bench bench-screening attack soak audit sbom mutate lint format lock chromium java postgresql
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -60,6 +60,15 @@ mutate: $(VENV)/.installed-dev ## Slip every small mistake into the rules; list 
 
 bench-screening: $(VENV)/.installed-dev ## Measure the screening of exports beside reading them (ARGS="--patients 100000")
 	$(BIN)/python -m tests.benchmarks.screening $(ARGS)
+
+audit: $(VENV)/.installed-dev ## Known weaknesses of what is locked; "NOT AUDITED" and code 3 where none can be looked up
+	$(BIN)/python tools/audit.py requirements/runtime.txt
+
+sbom: build/sbom.json ## The software bill of materials of what is locked, as CycloneDX JSON, in build/sbom.json
+
+build/sbom.json: requirements/runtime.txt $(VENV)/.installed-dev
+	@mkdir -p $(@D)
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --of JSON -o $@ requirements/runtime.txt
 
 lint: $(VENV)/.installed-dev ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
