@@ -36,16 +36,11 @@ def main() -> int:
     every: list[Figures] = []
     with tempfile.TemporaryDirectory() as name:
         for figures in run(prepare(Path(name)), asked.seed, asked.scale, asked.only, asked.case):
-            every.append(figures)
-            console.print(
-                f"{figures.name}: {figures.attempts:,} in {figures.seconds:.0f} s, {len(figures.faults)} faults"
-            )
+            every.append(_told(figures, console))
     if asked.only in ("", "sockets"):
-        every.append(attack_server(asked.seed, max(1, round(_OVER_SOCKETS * asked.scale))))
+        every.append(_told(attack_server(asked.seed, max(1, round(_OVER_SOCKETS * asked.scale))), console))
     console.print(_table(every))
     faults = [fault for figures in every for fault in figures.faults]
-    for fault in faults:
-        console.print(f"FAULT {fault.campaign} --case {fault.case}: {fault.what}", markup=False)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     total = sum(figures.attempts for figures in every)
     console.print(
@@ -55,6 +50,13 @@ def main() -> int:
     if asked.json:
         asked.json.write_bytes(msgspec.json.encode(every))
     return 1 if faults else 0
+
+
+def _told(figures: Figures, console: Console) -> Figures:
+    console.print(f"{figures.name}: {figures.attempts:,} in {figures.seconds:.0f} s, {len(figures.faults)} faults")
+    for fault in figures.faults:
+        console.print(f"FAULT {fault.campaign} --case {fault.case}: {fault.what}", markup=False)
+    return figures
 
 
 def _table(every: list[Figures]) -> Table:
