@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
 
+from cds_service.assess import assess
+from cds_service.cards.response import encode_response
+from cds_service.telemetry.log import make_log
+from cds_service.web.app import create_app
+from cds_service.web.config import WebConfig
+from cds_service.web.wiring import Wiring
+from tests.scenarios.shared import runner
 from tests.web.fakes import Assessor, hook_request, make_app
 
 SERVICE = "/cds-services/leg-cramp-patient-view"
@@ -94,3 +102,49 @@ def test_request_ids_are_ours_and_differ() -> None:
     ids = [client.get("/healthz", headers={"X-Request-Id": "Jane"}).headers["X-Request-Id"] for _ in range(3)]
     assert len(set(ids)) == 3
     assert "Jane" not in ids
+
+
+EXACTLY = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
+    "object-src 'none'",
+}
+PARTS = {"filename": "icon.png", "service_id": "leg-cramp-patient-view", "chart": "rules", "kind": "topics"}
+
+
+@pytest.mark.parametrize("config", [{"development": True}, {"pages_token": "open the pages please"}])
+def test_every_address_and_method_has_the_security_headers_once(config: dict[str, Any]) -> None:
+    app = make_app(**config)
+    # the fake ruleset has no rules, so that some pages fail: an error page is no exception
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    client = app.test_client()
+    for rule in app.url_map.iter_rules():
+        parts = {name: PARTS.get(name, "any") for name in rule.arguments}
+        path = app.url_map.bind("127.0.0.1").build(rule.endpoint, parts)
+        for method in rule.methods or ():
+            answer = client.open(path, method=method, buffered=True)
+            told = {name: answer.headers.getlist(name) for name in EXACTLY}
+            assert told == {name: [value] for name, value in EXACTLY.items()}, (method, path)
+            assert len(answer.headers.getlist("X-Request-Id")) == 1
+            assert len(answer.headers.getlist("Cache-Control")) == 1
+            assert "Set-Cookie" not in answer.headers
+
+
+@pytest.fixture(scope="module")
+def real() -> Any:
+    """With the real rules."""
+    wiring = Wiring(ruleset=runner().ruleset, assess=assess, encode_response=encode_response)
+    return create_app(WebConfig(development=True), wiring, make_log(io.BytesIO()))
+
+
+@pytest.mark.parametrize(
+    "path", ["/rules/R11", "/rules/monitoring-gap/", "/nowhere", "/report", "/handout", "/static/x"]
+)
+def test_what_a_proxy_or_client_says_of_the_host_stands_in_no_answer(path: str, real: Any) -> None:
+    """A cache on the way would hand it to the next reader."""
+    told = ("Host", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "X-Original-URL", "X-Rewrite-URL")
+    headers = dict.fromkeys(told, "evil.example")
+    answer = real.test_client().get(path, headers=headers, buffered=True)
+    assert "evil.example" not in answer.text + str(answer.headers)
+    assert answer.headers.get("Location", "/").startswith("/")
