@@ -13,6 +13,9 @@ _MOST_GROWTH = 0.05
 _MOST_DESCRIPTORS = 16
 """More than after the warm-up: each caller may have just hung up."""
 
+_MOST_REFUSED = 0.01
+"""Of all answers, "not just now" (503)."""
+
 
 class Sample(msgspec.Struct, frozen=True):
     """The server at one moment."""
@@ -40,6 +43,9 @@ def complaints(samples: list[Sample]) -> list[str]:
     most = max(sample.descriptors for sample in first) + _MOST_DESCRIPTORS
     if last[-1].descriptors > most:
         found.append(f"{last[-1].descriptors} descriptors are open, {most} at most were expected")
+    refused = samples[-1].statuses.get(503, 0)
+    if refused > samples[-1].answered * _MOST_REFUSED:
+        found.append(f"{refused:,} of {samples[-1].answered:,} answers were a 503")
     return found
 
 

@@ -10,8 +10,11 @@ from tests.soak.__main__ import soak
 from tests.soak.judge import Sample, complaints
 
 
-def samples(growth_kb: int = 0, leaked: int = 0) -> list[Sample]:
-    return [Sample(at, at * 100, 100_000 + at * growth_kb, 20 + at * leaked, 5, {200: at}) for at in range(20)]
+def samples(growth_kb: int = 0, leaked: int = 0, refused: int = 0) -> list[Sample]:
+    return [
+        Sample(at, at * 100, 100_000 + at * growth_kb, 20 + at * leaked, 5, {200: at * 100, 503: at * refused})
+        for at in range(20)
+    ]
 
 
 def test_flat_is_flat() -> None:
@@ -24,6 +27,11 @@ def test_memory_that_grows_is_noticed() -> None:
 
 def test_descriptors_that_stay_open_are_noticed() -> None:
     assert "descriptors are open" in complaints(samples(leaked=3))[0]
+
+
+def test_a_service_that_mostly_refuses_is_noticed() -> None:
+    assert complaints(samples(refused=1)) == []
+    assert "answers were a 503" in complaints(samples(refused=2))[0]
 
 
 def test_a_soak_that_is_too_short_says_so() -> None:
