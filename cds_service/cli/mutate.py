@@ -113,7 +113,7 @@ def _tell(report: Report, chosen: Sequence[Mutant], of_all: int, seconds: float)
     for mutant, verdict in report.contradicted:
         say(f"{mutant.text}\n    listed as equivalent, but noticed by: {verdict.by}")
     for one in report.stale:
-        say(f"listed as equivalent, but there is no such slip: {one.file}: {one.where}: {one.change}")
+        say(f"listed as equivalent, but there is no such slip: {one.file}: {one.slip}")
     left = Counter(mutant.kind for mutant, _ in report.survivors)
     for kind, count in sorted(Counter(mutant.kind for mutant in chosen).items()):
         say(f"{kind}: {count}, {left[kind]} survived")

@@ -13,24 +13,34 @@ from cds_service.review.mutants import Mutant
 from cds_service.review.trial import Verdict
 
 
-class Equivalent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Mutants that change no answer, and why. `file`, `where` and `change` may hold `*`."""
+class Equivalent(msgspec.Struct, frozen=True):
+    """A slip that changes no answer, as it is listed; `*` in it stands for anything."""
 
     file: str
-    where: str
+    slip: str
     because: str
-    change: str = "*"
 
     def is_of(self, mutant: Mutant) -> bool:
-        pairs = ((mutant.name, self.file), (mutant.where, self.where), (mutant.change, self.change))
-        return all(fnmatch.fnmatchcase(text, pattern.replace("[", "[[]")) for text, pattern in pairs)
+        return mutant.name == self.file and fnmatch.fnmatchcase(mutant.slip, self.slip.replace("[", "[[]"))
+
+
+class _Reason(msgspec.Struct, forbid_unknown_fields=True):
+    because: str
+    slips: dict[str, list[str]]
+    """By file."""
 
 
 def read_equivalents(path: Path | None) -> list[Equivalent]:
-    """The list as reviewed. Raises OSError, yaml.YAMLError, msgspec.ValidationError."""
+    """The list as reviewed, by reason. Raises OSError, yaml.YAMLError, msgspec.ValidationError."""
     if path is None:
         return []
-    return msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")) or [], list[Equivalent])
+    reasons = msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")) or [], list[_Reason])
+    return [
+        Equivalent(file, slip, reason.because)
+        for reason in reasons
+        for file, slips in reason.slips.items()
+        for slip in slips
+    ]
 
 
 class Report(msgspec.Struct):

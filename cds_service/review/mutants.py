@@ -76,7 +76,7 @@ _Found = tuple[Kind, str, Edit]
 
 
 class Mutant(msgspec.Struct, frozen=True):
-    """One slip in one file. `where` and `change` name it in words that stay when lines move."""
+    """One slip in one file."""
 
     name: str
     """The file, by its path in the folder."""
@@ -89,8 +89,13 @@ class Mutant(msgspec.Struct, frozen=True):
     """Several where YAML's `*alias` repeats what was changed."""
 
     @property
+    def slip(self) -> str:
+        """Where and what, without the line, so that it stays when others are added."""
+        return f"{self.where}: {self.change}"
+
+    @property
     def text(self) -> str:
-        return f"{self.file}:{self.line}: {self.where}: {self.change}"
+        return f"{self.file}:{self.line}: {self.slip}"
 
 
 def mutants_of(documents: Mapping[str, Document], folder: Path) -> Iterator[Mutant]:
