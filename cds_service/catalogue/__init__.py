@@ -138,12 +138,12 @@ class Catalogue:
             parts=tuple(sets.view(part) for part in sorted(one.parts)),
             without=tuple(sets.view(part) for part in sorted(one.without)),
             part_of=tuple(Named(whole, sets.known[whole].title) for whole in sets.wholes.get(set_id, ())),
-            used_by=self._used_by.get(set_id, ()),
+            used_by=self.used_by.get(set_id, ()),
             measured=self._describe.result(set_id) if set_id in self._describe.analyte_of else None,
         )
 
     @functools.cached_property
-    def _used_by(self) -> dict[str, tuple[Use, ...]]:
+    def used_by(self) -> dict[str, tuple[Use, ...]]:
         """Value set id to the rules and gates whose criteria name it, directly or through a fact."""
         used: dict[str, list[Use]] = {}
         for gate in self.gates:

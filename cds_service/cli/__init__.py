@@ -9,7 +9,7 @@ import click
 from cds_service import __version__
 
 COMMANDS = (
-    *("serve", "check", "doctor", "setup-sheet", "scenarios", "rules"),
+    *("serve", "check", "doctor", "setup-sheet", "scenarios", "rules", "value-sets"),
     *("screen", "validate-tier", "database", "report", "audit", "purge"),
 )
 """In the order of the help. Each is the function of its name in the module of its name."""
