@@ -6,9 +6,11 @@ import io
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from flask import Flask
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -37,11 +39,9 @@ class _Quiet(WSGIRequestHandler):
         pass
 
 
-@pytest.fixture(scope="session")
-def base() -> Iterator[str]:
-    """The address of a running service."""
-    wiring = Wiring(ruleset=runner().ruleset, assess=assess, encode_response=encode_response)
-    app = create_app(WebConfig(development=True), wiring, make_log(io.BytesIO()))
+@contextmanager
+def serving(app: Flask) -> Iterator[str]:
+    """The address at which the application answers meanwhile."""
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -49,6 +49,14 @@ def base() -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture(scope="session")
+def base() -> Iterator[str]:
+    """The address of a running service."""
+    wiring = Wiring(ruleset=runner().ruleset, assess=assess, encode_response=encode_response)
+    with serving(create_app(WebConfig(development=True), wiring, make_log(io.BytesIO()))) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

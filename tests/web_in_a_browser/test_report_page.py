@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import io
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
-from werkzeug.serving import make_server
 
 from tests.web.test_feedback import Site
-from tests.web_in_a_browser.conftest import _Quiet
+from tests.web_in_a_browser.conftest import serving
 from tests.web_in_a_browser.test_preview_page import CONTRAST, UNNAMED, WIDER_THAN_THE_SCREEN
 from tests.web_in_a_browser.test_rules_pages import HEADINGS, SEVERAL_OF_ONE_ID
 
@@ -27,13 +25,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     site = Site(tmp_path_factory.mktemp("report"), log=io.BytesIO())
     for at in range(21):
         site.override(site.cards(patient=f"pt-{at}")[0], "OR-monitor")
-    server = make_server("127.0.0.1", 0, site.app, threaded=True, request_handler=_Quiet)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(site.app) as address:
+        yield address
     site.store.database.close()
 
 
