@@ -54,8 +54,14 @@ _UNITS = {
 
 
 def value_text(result: Measurement, number_only: bool = False) -> str:
-    """The value of a result in the unit in which it is compared: `3.2 mmol/L`, `below 2.5 mmol/L`."""
+    """The value of a result in the unit in which it is compared: `3.2 mmol/L`. Or its answer: `positive`."""
     low, high = result.low, result.high
+    kind = f"{result.analyte}-value-"  # the answers are ids of value sets, such as `smoking-status-value-positive`
+    for answer in result.answers:
+        if answer.startswith(kind):
+            return answer.removeprefix(kind)
+    if result.date_answer is not None:
+        return result.date_answer.isoformat()
     if result.problem is not None or (low is None and high is None):
         shown = "unreadable" if result.value is None else number(result.value)
         return shown if number_only else f"{shown} {unit_text(result.unit)}".strip()
@@ -145,7 +151,7 @@ def _render(value: Any, attribute: str, zone: tzinfo, shortest: bool) -> str:
 
 
 def _times_upper_limit(result: Measurement) -> str:
-    """How many times its own upper limit a result is: `12.0`; empty where neither is known."""
+    """How many times its upper limit a result is: `12.0`; in words where one of the two is not known."""
     if result.low is None or not result.upper_limit:
         return "several"
     return f"{result.low / result.upper_limit:.1f}"

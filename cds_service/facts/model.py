@@ -160,7 +160,7 @@ class Measurement(msgspec.Struct, frozen=True, gc=False):
     """The unit as reported, in its canonical UCUM spelling; the raw text is never kept."""
     comparator: Literal["", "<", "<=", ">=", ">"] = ""
     upper_limit: Decimal | None = None
-    """referenceRange.high of this result, in `family`."""
+    """referenceRange.high of this result, else the upper end of its unit table, in `family`."""
     hemolyzed: bool = False
     answers: frozenset[str] = NO_SETS
     """Value sets of a coded answer (smoking status, pregnancy status)."""

@@ -172,7 +172,7 @@ class ObservationReader:
                 reading.value,
                 reading.unit,
                 reading.comparator,
-                self._upper_limit(analyte, observation) if observation.referenceRange else None,
+                self._upper_limit(analyte, observation, reading.family),
                 bool(observation.note or observation.interpretation)
                 and self.hemolysis.is_said_of(observation, observation),
                 NO_SETS,
@@ -282,7 +282,7 @@ class ObservationReader:
             reading.value,
             reading.unit,
             reading.comparator,
-            self._upper_limit(analyte, part) if part.referenceRange else None,
+            self._upper_limit(analyte, part, reading.family),
             bool(observation.note or observation.interpretation or part.interpretation or observation.contained)
             and self.hemolysis.is_said_of(observation, part),
             answers,
@@ -337,15 +337,15 @@ class ObservationReader:
             return None, None, UNDATED, "no-date"
         return at, at_earliest, behind, "future" if behind < self.latest else None
 
-    def _upper_limit(self, analyte: Analyte, part: Part) -> Decimal | None:
-        """The lowest upper limit stated, in its unit's family; a limit without a unit is no limit."""
+    def _upper_limit(self, analyte: Analyte, part: Part, family: str) -> Decimal | None:
+        """The lowest upper limit stated with its unit, in the unit's family; else that of the unit table."""
         limits: list[Decimal] = []
         for stated in part.referenceRange:
             if stated.high is not None:
                 limit = self._read(analyte, stated.high, None).high
                 if limit is not None:
                     limits.append(limit)
-        return min(limits, default=None)
+        return min(limits, default=analyte.reference.get(family, (None, None))[1])
 
 
 def contained_observations(

@@ -458,8 +458,12 @@ def test_upper_limit_of_the_result_in_its_family() -> None:
     assert (
         only(facts_of(result("c", "2157-6", 900, "U/L", referenceRange=limits)), "creatine-kinase").upper_limit == 150
     )
-    bare = [{"high": {"value": 200}}]
-    assert only(facts_of(result("c", "2157-6", 900, "U/L", referenceRange=bare)), "creatine-kinase").upper_limit is None
+
+
+@pytest.mark.parametrize("stated", [{}, {"referenceRange": [{"high": {"value": 400}}]}], ids=["no range", "no unit"])
+def test_without_a_limit_of_its_own_a_result_has_that_of_the_unit_table(stated: dict[str, object]) -> None:
+    assert only(facts_of(result("c", "2157-6", 900, "U/L", **stated)), "creatine-kinase").upper_limit == 200
+    assert only(facts_of(result("t", "3016-3", 3, "m[IU]/L", **stated)), "tsh").upper_limit == Decimal("4.5")
 
 
 # whose
