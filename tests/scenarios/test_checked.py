@@ -130,7 +130,7 @@ def test_a_rule_whose_own_scenario_fails_stops_the_start_with_what_differs(
     monkeypatch.setattr("cds_service.web.server.run", lambda *_: pytest.fail("it started"))
     first = broken(rules)
     with pytest.raises(SystemExit) as stopped:
-        serve(config=WebConfig(rules=rules, **DEVELOPMENT))
+        serve(config=WebConfig(rules=rules, metrics=False, **DEVELOPMENT))
     told = str(stopped.value)
     assert told.startswith("Not started.\nrules/laboratory/lab-hypokalemia.yaml:")
     assert int(told.split(":")[1]) > first, "the line of the scenario"

@@ -124,7 +124,7 @@ def test_options() -> None:
 def test_broken_rules_stop_the_start_with_their_file(tmp_path: Path) -> None:
     (tmp_path / "cramp.yaml").write_text("id: [", encoding="utf-8")
     with pytest.raises(SystemExit) as stopped:
-        serve(config=WebConfig(rules=tmp_path))
+        serve(config=WebConfig(rules=tmp_path, metrics=False))
     assert str(stopped.value).startswith("Not started.")
     assert "yaml" in str(stopped.value)
 

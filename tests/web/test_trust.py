@@ -471,7 +471,7 @@ def test_outside_development_nothing_starts_without_clients() -> None:
     with pytest.raises(BadConfiguration, match="LEGCRAMP_CLIENTS"):
         create_app(WebConfig())
     with pytest.raises(SystemExit, match=r"(?s)Not started.*LEGCRAMP_CLIENTS.*deploy/clients.example.toml"):
-        serve(config=WebConfig())
+        serve(config=WebConfig(metrics=False))
 
 
 def test_a_broken_file_stops_the_start_and_names_the_line(tmp_path: Path) -> None:
