@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+
+from cds_service.clients.timed import TimedConnection, TimedSecureConnection
 
 TIMEOUT_SECONDS = 3.0
 MOST_BYTES = 256 * 1024
@@ -21,6 +25,28 @@ class Answer(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = TimedConnection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = TimedSecureConnection
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
+        self.poolmanager = PoolManager(num_pools=connections, maxsize=maxsize, block=block, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+
+
+def open_session() -> requests.Session:
+    """A session whose answers come whole within their time or not at all."""
+    session = requests.Session()
+    session.mount("https://", _Adapter())
+    session.mount("http://", _Adapter())
+    return session
 
 
 def fetch(

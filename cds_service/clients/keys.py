@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 
 import jwt
 import msgspec
-import requests
 
-from cds_service.clients.fetch import fetch
+from cds_service.clients.fetch import fetch, open_session
 
 RENEW_AFTER = 3600.0
 """Seconds after which a key set is asked for again; a key that its owner took back is gone by then."""
@@ -129,7 +128,7 @@ class KeyStore:
     def __init__(self, http_allowed: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         self._http_allowed, self._clock = http_allowed, clock
         self._sources: dict[str, KeySource] = {}
-        self._session = requests.Session()
+        self._session = open_session()
         self._lock = threading.Lock()
 
     def at(self, place: str) -> KeySource:

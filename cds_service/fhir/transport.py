@@ -9,10 +9,7 @@ Not bounded: the look-up of a host name, which the operating system does; the ca
 
 from __future__ import annotations
 
-import http.client
-import io
 import logging
-import time
 from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import Any
@@ -20,14 +17,12 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Retry, Timeout
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import ConnectionPool
 from urllib3.exceptions import MaxRetryError, ResponseError
 
+from cds_service.clients.timed import TimedConnection, TimedSecureConnection
 from cds_service.fhir.deadline import Deadline
 
-MOST_BYTES_OF_AN_ANSWER = 32 * 1024 * 1024
-"""What is read of one answer as it comes over the wire; past it the connection is given up."""
 _SHORTEST = 0.001
 
 # Its words hold URLs, and those hold patient ids.
@@ -85,50 +80,6 @@ class _Patience(Retry):
         return super().increment(method, url, response, error, _pool, _stacktrace)
 
 
-class _TimedRead(io.RawIOBase):
-    """What a socket sends, until the timeout that it has at the start is used up as a whole."""
-
-    def __init__(self, source: Any, sock: Any) -> None:
-        self._source, self._sock = source, sock
-        timeout = sock.gettimeout()
-        self._until = None if timeout is None else time.monotonic() + timeout
-        self._left = MOST_BYTES_OF_AN_ANSWER
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        if self._until is not None:
-            left = self._until - time.monotonic()
-            if left <= 0:
-                raise TimeoutError("timed out")
-            if self._sock.fileno() >= 0:
-                self._sock.settimeout(left)
-        count: int | None = self._source.readinto(buffer)
-        self._left -= count or 0
-        if self._left < 0:
-            raise OSError("the answer is too large")
-        return count
-
-    def close(self) -> None:
-        self._source.close()
-        super().close()
-
-
-class _Answer(http.client.HTTPResponse):
-    def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
-        super().__init__(sock, *args, **options)
-        self.fp = io.BufferedReader(_TimedRead(self.fp.detach(), sock))
-
-
-class _Connection(HTTPConnection):
-    response_class = _Answer
-
-
-class _SecureConnection(HTTPSConnection):
-    response_class = _Answer
-
-
 class _Bounded(HTTPConnectionPool):
     """Tells the retries of each request about its deadline."""
 
@@ -140,11 +91,11 @@ class _Bounded(HTTPConnectionPool):
 
 
 class _Pool(_Bounded):
-    ConnectionCls = _Connection
+    ConnectionCls = TimedConnection
 
 
 class _SecurePool(_Bounded, HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
+    ConnectionCls = TimedSecureConnection
 
 
 class FhirAdapter(HTTPAdapter):
