@@ -11,13 +11,12 @@ import sys
 from ssl import SSLError
 from typing import Any
 
-import msgspec
 from gunicorn import util  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 from gunicorn.http import errors  # type: ignore[import-untyped]
-from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 from cds_service.telemetry.log import make_log, where_raised
+from cds_service.web.capacity import BoundedWorker, refusal
 
 _BAD = (400, "Bad Request", "The request is not valid HTTP.")
 _REFUSALS: tuple[tuple[type[Exception], tuple[int, str, str]], ...] = (
@@ -40,38 +39,19 @@ _FAULT = (500, "Internal Server Error", "")
 _NO_ALL_CLEAR = "The service failed to answer. Nothing was assessed; this is no all-clear."
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]
-    """gunicorn's worker with threads, silent about what it was sent."""
+class Worker(BoundedWorker):
+    """The worker that takes on no more than it can, silent about what it was sent."""
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Answers what never reached the application. Called by gunicorn, once for a connection, which then ends."""
         status, reason, text = next((told for kind, told in _REFUSALS if isinstance(exc, kind)), _FAULT)
-        log = make_log()
-        (log.error if status == 500 else log.info)("refused-by-server", status=status, fault=where_raised(exc))
-        metrics = self.wsgi.extensions["wiring"].metrics
-        if metrics is not None:
-            metrics.answered("server", "", status, 0.0)
+        code = "exception" if status == 500 else "invalid"
+        self.note_refusal(status, where_raised(exc))
         try:
-            util.write_nonblock(client, _answer(status, reason, text or _NO_ALL_CLEAR))
+            util.write_nonblock(client, refusal(status, reason, code, text or _NO_ALL_CLEAR))
         except OSError:
             # whoever sent this is gone
             return
-
-
-def _answer(status: int, reason: str, text: str) -> bytes:
-    severity, code = ("fatal", "exception") if status == 500 else ("error", "invalid")
-    issue = {"severity": severity, "code": code, "diagnostics": text}
-    body = msgspec.json.encode({"resourceType": "OperationOutcome", "issue": [issue]})
-    head = (
-        f"HTTP/1.1 {status} {reason}\r\n"
-        "Connection: close\r\n"
-        "Content-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n"
-        "Cache-Control: no-store\r\n"
-        "X-Content-Type-Options: nosniff\r\n"
-        "\r\n"
-    )
-    return head.encode("ascii") + body
 
 
 class ServerLog(Logger):  # type: ignore[misc]
