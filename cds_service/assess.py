@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Literal
 
@@ -44,18 +45,30 @@ class Assessment(msgspec.Struct, frozen=True):
 
 
 def assess(
-    gathered: Gathered, ruleset: Ruleset, settings: Settings, now: datetime, history: History | None = None
+    gathered: Gathered,
+    ruleset: Ruleset,
+    settings: Settings,
+    now: datetime,
+    history: History | None = None,
+    go_on: Callable[[], None] | None = None,
 ) -> Assessment:
     """Assess one patient for one hook.
 
     `now` is an aware instant. `history` is what was shown and overridden before; None where nothing is remembered.
-    Never raises for what the resources hold: what cannot be read is a data gap.
+    Never raises for what the resources hold: what cannot be read is a data gap. `go_on` is called between the rules;
+    what it raises ends the assessment, of which nothing is left then.
     """
     facts = build_facts(gathered, ruleset.terminology, settings, now)
-    return assess_facts(facts, ruleset, settings, history)
+    return assess_facts(facts, ruleset, settings, history, go_on)
 
 
-def assess_facts(facts: Facts, ruleset: Ruleset, settings: Settings, history: History | None = None) -> Assessment:
+def assess_facts(
+    facts: Facts,
+    ruleset: Ruleset,
+    settings: Settings,
+    history: History | None = None,
+    go_on: Callable[[], None] | None = None,
+) -> Assessment:
     """The same from Facts on: the part whose cost depends on the rules and not on the request."""
     knowledge = ruleset.knowledge
     context = Context(facts, settings)
@@ -64,7 +77,7 @@ def assess_facts(facts: Facts, ruleset: Ruleset, settings: Settings, history: Hi
     cards: tuple[Card, ...] = ()
     composer = Composer(context, knowledge, ruleset.analyte_names, ruleset.digest, gates, history)
     if not silenced:
-        evaluate_findings(context, knowledge, ruleset.analyte_names)
+        evaluate_findings(context, knowledge, ruleset.analyte_names, go_on)
         cards = composer.cards()
     return Assessment(
         cards=cards,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from cds_service.engine.context import Context, once
 from cds_service.engine.criteria.medicines import is_unchanged_renewal
@@ -14,12 +14,19 @@ from cds_service.engine.verdicts import NAMES, NO, UNKNOWN, YES
 from cds_service.facts.model import Measurement
 
 
-def evaluate_findings(context: Context, knowledge: Knowledge, names: Mapping[str, str]) -> None:
-    """Fill `context.findings`, `context.quiet` and `context.tier`. `names` maps analytes to display names."""
+def evaluate_findings(
+    context: Context, knowledge: Knowledge, names: Mapping[str, str], go_on: Callable[[], None] | None = None
+) -> None:
+    """Fill `context.findings`, `context.quiet` and `context.tier`. `names` maps analytes to display names.
+
+    `go_on` is called before each rule, and raises where there is no time left for it.
+    """
     for derived in knowledge.derived:
         complete(context, derived)
     context.note_present()
     for rule in knowledge.active_rules:
+        if go_on is not None:
+            go_on()
         if rule.kind == "finding":
             context.findings[rule.id] = evaluate_rule(context, rule)
     context.begin()

@@ -6,6 +6,10 @@ import time
 from collections.abc import Callable
 
 
+class DeadlinePassed(Exception):
+    """What had to be done by a deadline was not done."""
+
+
 class Deadline:
     """Handed on from step to step. `clock` counts seconds and never goes back."""
 
@@ -22,6 +26,11 @@ class Deadline:
     @property
     def passed(self) -> bool:
         return self._clock() >= self._at
+
+    def ensure(self) -> None:
+        """Raises `DeadlinePassed` once it has passed."""
+        if self.passed:
+            raise DeadlinePassed
 
     def sooner(self, seconds: float) -> Deadline:
         """A deadline within this one: `seconds` from now, or this one where that is earlier."""

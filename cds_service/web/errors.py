@@ -9,6 +9,7 @@ from flask import Flask, Response, current_app, g
 from werkzeug.exceptions import HTTPException
 
 from cds_service.facts.reading import MalformedRequest
+from cds_service.fhir.deadline import DeadlinePassed
 from cds_service.fhir.prefetch import RequiredDataMissing, TooManyResources
 from cds_service.fhir.queries import TEMPLATES
 from cds_service.telemetry.log import where_raised
@@ -69,6 +70,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(MalformedRequest, _malformed)
     app.register_error_handler(RequiredDataMissing, _missing)
     app.register_error_handler(TooManyResources, _too_many)
+    app.register_error_handler(DeadlinePassed, _late)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(Exception, _fault)
 
@@ -89,6 +91,11 @@ def _missing(error: RequiredDataMissing) -> Response:
 
 def _too_many(error: TooManyResources) -> Response:
     return outcome(413, f"prefetch: more than {error.limit} resources; send fewer, the newest ones.")
+
+
+def _late(_error: DeadlinePassed) -> Response:
+    text = "Not answered in time; send it again. Nothing was assessed; this is no all-clear."
+    return outcome(503, text, {"Retry-After": "1"})
 
 
 def _http(error: HTTPException) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -46,7 +47,13 @@ class Considered(msgspec.Struct, frozen=True):
 
 
 def consider(
-    wiring: Any, client: Client, settings: Settings, gathered: Gathered, request: HookRequest, service_id: str
+    wiring: Any,
+    client: Client,
+    settings: Settings,
+    gathered: Gathered,
+    request: HookRequest,
+    service_id: str,
+    go_on: Callable[[], None],
 ) -> Considered:
     """Assesses one request. A card that could be held back is looked up first; most requests have none.
 
@@ -54,7 +61,7 @@ def consider(
     back the history changes nothing.
     """
     now = wiring.now()
-    assessment = wiring.assess(gathered, wiring.ruleset, settings, now)
+    assessment = wiring.assess(gathered, wiring.ruleset, settings, now, None, go_on)
     if wiring.memory is None:
         return Considered(assessment, () if client.silent is True else assessment.cards)
     occasion = Occasion(
@@ -63,7 +70,7 @@ def consider(
     if any(card.indicator != "critical" for card in assessment.cards):
         history = wiring.memory.history(occasion, now)
         if history is not None and history.overrides:
-            assessment = wiring.assess(gathered, wiring.ruleset, settings, now, history)
+            assessment = wiring.assess(gathered, wiring.ruleset, settings, now, history, go_on)
     cards = identified(assessment.cards, wiring.new_id)
     unsent = client.silent is True
     shown = [

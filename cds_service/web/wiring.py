@@ -22,6 +22,7 @@ from cds_service.facts.reading import HookRequest
 from cds_service.feedback.store import Remembers, Store
 from cds_service.fhir.access import Policy
 from cds_service.fhir.complete import Completion, FhirAccess
+from cds_service.fhir.deadline import Deadline
 from cds_service.fhir.queries import QUERIES
 from cds_service.ruleset import load_ruleset
 from cds_service.scenarios.checked import ensure_checked
@@ -62,7 +63,7 @@ class EncodeResponse(Protocol):
 class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     ruleset: LoadedRules
     assess: Callable[..., Assessed]
-    """`assess(gathered, ruleset, settings, now)`, and with a history where one was found."""
+    """`assess(gathered, ruleset, settings, now, history, go_on)`."""
     encode_response: EncodeResponse
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     new_id: Callable[[], str] = lambda: str(uuid4())
@@ -71,7 +72,7 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of each client, by its id; for anyone else those of the site."""
     verifier: Verifier | None = None
     """None: tokens are not asked for."""
-    fetch: Callable[[HookRequest, Client], Completion] | None = None
+    fetch: Callable[[HookRequest, Client, Deadline], Completion] | None = None
     """Fetches what a request with `fhirServer` lacks; None: nothing is ever fetched."""
     store: Store | None = None
     """Where feedback and used tokens are kept; None: nowhere."""

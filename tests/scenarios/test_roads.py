@@ -69,7 +69,7 @@ def test_http_says_what_a_request_says(scenario: Scenario) -> None:
         pytest.skip("without a patient the answer is a 412")
     seen: list[Assessment] = []
 
-    def assess(gathered: Any, ruleset: Any, settings: Settings, now: Any) -> Assessment:
+    def assess(gathered: Any, ruleset: Any, settings: Settings, now: Any, *_: Any) -> Assessment:
         assert settings == case.settings
         seen.append(runner().assess(case, gathered))
         return seen[-1]

@@ -35,7 +35,7 @@ class Assessor:
         self.seen: list[Gathered] = []
         self.error = error
 
-    def __call__(self, gathered: Gathered, ruleset: Any, settings: Any, now: datetime) -> Any:
+    def __call__(self, gathered: Gathered, ruleset: Any, settings: Any, now: datetime, *_: Any) -> Any:
         if self.error is not None:
             raise self.error
         self.seen.append(gathered)
