@@ -77,6 +77,12 @@ def soak(folder: Path, requests: int | None, seconds: float, callers: int, seed:
             server.process.wait()
 
 
+def _errors(log: Path) -> list[str]:
+    """The first lines that a service which is well never writes."""
+    lines = log.read_text().splitlines()
+    return [line for line in lines if "Traceback" in line or '"level":"error"' in line][:3]
+
+
 def _sample(server: Server, traffic: Traffic, seconds: float) -> Sample:
     slowest, traffic.slowest = traffic.slowest, 0.0
     return Sample(
