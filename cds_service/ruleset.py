@@ -10,6 +10,7 @@ import msgspec
 
 from cds_service.engine.knowledge import Knowledge
 from cds_service.engine.loader import digest, load_knowledge
+from cds_service.engine.site import NO_SITE, Site, read_site
 from cds_service.engine.source import RuleError, RulesetError
 from cds_service.facts.quantities import Analyte
 from cds_service.facts.terminology import Terminology
@@ -29,6 +30,8 @@ class Ruleset(msgspec.Struct, frozen=True):
     """Analyte id to the name a clinician reads."""
     without_snomed: bool = False
     """Whether the SNOMED CT value sets were left out, for a site without a license."""
+    site: Site = NO_SITE
+    """What a site changed in the folder; it is in the digest as everything else."""
 
     @property
     def knowledge_version(self) -> str:
@@ -47,16 +50,19 @@ def default_folder() -> Path:
     return checkout if checkout.is_dir() else here / "_rules"
 
 
-def load_ruleset(folder: Path | None = None, without_snomed: bool = False, tier: str = "") -> Ruleset:
+def load_ruleset(
+    folder: Path | None = None, without_snomed: bool = False, tier: str = "", site: Path | None = None
+) -> Ruleset:
     """Load and check a rules folder. Raises RulesetError with `file:line` for every mistake.
 
-    `tier` names another version of the contributor tier than the default one.
+    `tier` names another version of the contributor tier than the default one. `site` is a folder that is laid over it.
     """
     folder = default_folder() if folder is None else folder
     try:
         terminology = Terminology.load(folder, without_snomed)
     except RulesFileError as error:
         raise RulesetError([_as_rule_error(error, folder)]) from None
+    laid_over = read_site(folder, site) if site is not None else NO_SITE
     analytes = terminology.units.analytes
     knowledge = load_knowledge(
         folder,
@@ -66,6 +72,7 @@ def load_ruleset(folder: Path | None = None, without_snomed: bool = False, tier:
             for name, analyte in analytes.items()
         },
         upper_limits={name: limit for name, one in analytes.items() if (limit := _upper_limit(one)) is not None},
+        instead=laid_over.documents,
         tier=tier,
     )
     return Ruleset(
@@ -75,6 +82,7 @@ def load_ruleset(folder: Path | None = None, without_snomed: bool = False, tier:
         digest=digest(knowledge, _files_digest(folder, without_snomed)),
         analyte_names={name: analyte.name for name, analyte in analytes.items()},
         without_snomed=without_snomed,
+        site=laid_over,
     )
 
 

@@ -35,7 +35,7 @@ from cds_service.catalogue.model import (
     Uses,
     Words,
 )
-from cds_service.catalogue.phrasing import amount, in_sentence, listed, wording
+from cds_service.catalogue.phrasing import amount, in_sentence, listed, site_change, wording
 from cds_service.catalogue.scenarios import scenario
 from cds_service.catalogue.tables import Tables
 from cds_service.catalogue.value_sets import ValueSets
@@ -145,6 +145,7 @@ class Describer:
                 self.named(other) for other in self.by_id if other != rule_id and rule_id in self._asks[other]
             ),
             sources=self.sources(cited),
+            site=tuple(site_change(one) for one in self.ruleset.site.of(rule.file)),
         )
 
     @functools.cached_property

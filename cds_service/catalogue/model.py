@@ -201,6 +201,16 @@ class Override(msgspec.Struct, frozen=True):
     """Bands that do not offer it."""
 
 
+class SiteView(msgspec.Struct, frozen=True):
+    """One thing that the site does otherwise than the rule as it was published."""
+
+    at: str
+    before: str
+    """Empty where something was added."""
+    after: str
+    because: str
+
+
 class RuleView(msgspec.Struct, frozen=True):
     id: str
     number: str
@@ -237,6 +247,7 @@ class RuleView(msgspec.Struct, frozen=True):
     used_by: tuple[Named, ...]
     """Rules that look at this one's finding."""
     sources: tuple[Source, ...]
+    site: tuple[SiteView, ...] = ()
 
     @property
     def indicators(self) -> tuple[str, ...]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from typing import Any
 
 from cds_service.cards.wording import unit_text
-from cds_service.catalogue.model import Run, Words
+from cds_service.catalogue.model import Run, SiteView, Words
+from cds_service.engine.site import SiteChange
 
 _SLOTS = {
     "": "{}",
@@ -56,3 +58,12 @@ def amount(text: Any) -> str:
 def listed(words: Iterable[str], last: str = "or") -> str:
     told = list(words)
     return " ".join(filter(None, [", ".join(told[:-1]), last if len(told) > 1 else "", told[-1] if told else ""]))
+
+
+def site_change(one: SiteChange) -> SiteView:
+    """A change of the site, its values as a file spells them."""
+    return SiteView(one.at, "" if one.before is None else _spelled(one.before), _spelled(one.after), one.because)
+
+
+def _spelled(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -37,7 +37,7 @@ def check(
 ) -> None:
     """Show the cards for each FILE: an R4 bundle, a CDS Hooks request, or NDJSON of one patient."""
     config = configuration()
-    ruleset = loaded(rules or config.rules, not config.snomed)
+    ruleset = loaded(rules or config.rules, not config.snomed, config.site_rules)
     zone = config.settings.zone
     now = end_of_day(today.date(), zone) if today else datetime.now(zone)
     failed = False

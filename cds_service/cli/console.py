@@ -48,10 +48,10 @@ def configuration() -> Any:
         stop(str(error))
 
 
-def loaded(folder: Path | None, without_snomed: bool = False) -> Ruleset:
-    """The ruleset, or the end of the command with every mistake on a line of its own."""
+def loaded(folder: Path | None, without_snomed: bool = False, site: Path | None = None) -> Ruleset:
+    """The ruleset with what a site changed, or the end of the command with every mistake on a line of its own."""
     try:
-        return load_ruleset(folder, without_snomed)
+        return load_ruleset(folder, without_snomed, site=site)
     except RulesetError as error:
         stop(str(error))
     except OSError as error:

@@ -32,7 +32,8 @@ def coverage(paths: tuple[Path, ...], verbose: bool, rules: Path | None) -> None
 
     Ends with 1 when anything else is not reached, or when something listed there is.
     """
-    ruleset = loaded(rules or configuration().rules)
+    config = configuration()
+    ruleset = loaded(rules or config.rules, site=config.site_rules)
     try:
         covered = measure(ruleset, prepare(ruleset, scenarios_of(ruleset, fixtures_of(ruleset, paths))))
     except RuleError as error:

@@ -19,8 +19,9 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.command()
 @click.argument("old", type=_FOLDER)
 @click.argument("new", type=_FOLDER)
+@click.option("--site", type=_FOLDER, help="A site's folder, laid over NEW.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
-def diff(old: Path, new: Path, as_json: bool) -> None:
+def diff(old: Path, new: Path, site: Path | None, as_json: bool) -> None:
     """Tell what changes for a clinician from the rules folder OLD to NEW.
 
     Rules, gates, derived facts, orders, safety tables and texts are compared in words, value sets by their codes. The
@@ -29,7 +30,7 @@ def diff(old: Path, new: Path, as_json: bool) -> None:
 
     Ends with 0 when nothing changes, with 1 when something does.
     """
-    before, after = loaded(old.resolve()), loaded(new.resolve())
+    before, after = loaded(old.resolve()), loaded(new.resolve(), site=site.resolve() if site else None)
     try:
         found = compare(before, after, fixtures_of(before, ()), fixtures_of(after, ()))
     except RuleError as error:

@@ -54,7 +54,7 @@ class Examination:
         """Yields findings; returns the ruleset, or None."""
         config = self.config
         try:
-            ruleset = load_ruleset(config.rules, not config.snomed)
+            ruleset = load_ruleset(config.rules, not config.snomed, site=config.site_rules)
         except (RulesetError, OSError) as error:
             yield Finding("rules", "fail", str(error), "`legcramp rules check` shows every mistake.")
             return None

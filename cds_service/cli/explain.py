@@ -8,7 +8,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from cds_service.catalogue import Catalogue, plain
-from cds_service.catalogue.model import BandView, GateView, OfferView, Override, RuleView, Said, SetView
+from cds_service.catalogue.model import BandView, GateView, OfferView, Override, RuleView, Said, SetView, SiteView
 from cds_service.engine.model import Rule
 from cds_service.ruleset import Ruleset
 
@@ -21,6 +21,7 @@ def explain(rule: Rule, ruleset: Ruleset) -> Iterator[Line]:
     assert view is not None  # it is a rule of this ruleset
     yield Text(f"{view.number}  {view.title}", style="bold")
     yield Text(f"{view.id} {view.version}, {view.status}; on {', '.join(view.hooks)}; {view.file}", style="dim")
+    yield from _part("The site changed", (_line(_site_change(one), 1) for one in view.site))
     yield from _part("Fires when", _said(view.when, 1))
     yield from _part("Unless", (line for one in view.unless for line in _said(one, 1)))
     yield from _part("Shown as", (line for band in view.bands for line in _band(band)))
@@ -119,6 +120,10 @@ def _gate(gate: GateView) -> Iterator[Line]:
             yield _line(then.words, 2)
             if then.when is not None:
                 yield from _said(then.when, 3)
+
+
+def _site_change(one: SiteView) -> str:
+    return f"{one.at}: {one.before or 'with'} {'->' if one.before else ''} {one.after} ({one.because})"
 
 
 def _reason(one: Override) -> str:

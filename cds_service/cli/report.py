@@ -35,7 +35,7 @@ def report(since: datetime | None, until: datetime | None, client: str, as_json:
         raise click.UsageError("--since must not be after --until")
     if as_json and table:
         raise click.UsageError("--json and --csv are two ways to write; give one")
-    knowledge = loaded(config.rules).knowledge
+    knowledge = loaded(config.rules, site=config.site_rules).knowledge
     with opened(config) as database:
         counts = read_counts(database, first, last, client)
     made = make_report(counts, knowledge, first, last, client)

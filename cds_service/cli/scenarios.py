@@ -24,7 +24,8 @@ def scenarios() -> None:
 @click.option("--rules", type=click.Path(path_type=Path), help="The folder of the rules, if not the bundled one.")
 def run(paths: tuple[Path, ...], match: str, verbose: bool, rules: Path | None) -> None:
     """Run the scenarios of files and folders; without PATH those of fixtures/scenarios."""
-    ruleset = loaded(rules or configuration().rules)
+    config = configuration()
+    ruleset = loaded(rules or config.rules, site=config.site_rules)
     runner = Runner(ruleset)
     told, failed = _told(runner, paths or (_fixtures(ruleset),))
     counts = {"passed": 0, "failed": 0, "waiting": 0}

@@ -105,7 +105,7 @@ def run(
     if (export is None) == (source is None):
         raise click.UsageError("give EXPORT_DIR or --from-server")
     at = now or (end_of_day(today.date(), zone) if today else None)
-    ruleset = loaded(rules or config.rules, not config.snomed)
+    ruleset = loaded(rules or config.rules, not config.snomed, config.site_rules)
     cut = Cut(workers=workers or 0)
     try:
         if source is not None:
@@ -124,8 +124,9 @@ def run(
             with Bar() as bar:
                 if engine == "spark":
                     session = connect(master)
-                    without = not config.snomed
-                    summary = screen_on_spark(session, export, out, found, settled, rules or config.rules, without, bar)
+                    without, site = not config.snomed, config.site_rules
+                    folder = rules or config.rules
+                    summary = screen_on_spark(session, export, out, found, settled, folder, without, bar, site)
                 else:
                     frame = frame_of(settled, found, export, ruleset)
                     summary = screen_locally(export, out, found, settled, frame, cut, bar)
@@ -159,7 +160,8 @@ def report(folder: Path, against: Path | None, hide_below: int, examples: int, r
 
     With --against also what differs from an earlier run, and for the reviewer a list of examples by patient id.
     """
-    ruleset = loaded(rules or configuration().rules)
+    config = configuration()
+    ruleset = loaded(rules or config.rules, site=config.site_rules)
     titles = {rule.id: rule.title for rule in ruleset.knowledge.rules}
     try:
         written = make_report(folder, against, titles, hide_below, examples)

@@ -24,7 +24,7 @@ EXAMPLE = "https://cds.example.org"
 def setup_sheet(kind: str, base_url: str, live: bool) -> None:
     """Print the set-up sheet for one KIND of EHR, as Markdown."""
     config = configuration()
-    ruleset = loaded(config.rules, not config.snomed)
+    ruleset = loaded(config.rules, not config.snomed, config.site_rules)
     base = base_url.rstrip("/")
     services = _live(base, config.development) if live else _ours()
     click.echo(write_sheet(kind, base, services, ruleset), nl=False)

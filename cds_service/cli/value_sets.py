@@ -38,7 +38,7 @@ def explain(code: str, system: str, as_json: bool, rules: Path | None) -> None:
     Ends with 1 when no set holds it.
     """
     config = configuration()
-    catalogue = Catalogue(loaded(rules or config.rules, not config.snomed))
+    catalogue = Catalogue(loaded(rules or config.rules, not config.snomed, config.site_rules))
     found = explain_code(catalogue, code, system_named(system))
     if as_json:
         click.echo(msgspec.json.encode({"code": code, "found": [_as_data(one) for one in found]}))
@@ -61,7 +61,7 @@ def match(file: Path, output: Path | None, kind: Kind | None, rules: Path | None
     FILE.csv has the columns system, code and display. Written are its rows with `sets` and `matched_by` added.
     """
     config = configuration()
-    ruleset = loaded(rules or config.rules, not config.snomed)
+    ruleset = loaded(rules or config.rules, not config.snomed, config.site_rules)
     try:
         table = read_table(file, adding=_ADDED)
         found = _recognized(table, Recognition(ruleset.terminology), kind)

@@ -117,7 +117,7 @@ def handout(
     errors += [RuleError(lines.file, 1, f"the code {code} stands twice") for code in _twice(codes)]
     ordered = sorted(texts, key=lambda text: text.data["language"] != data["default_language"])
     if not ordered or ordered[0].data["language"] != data["default_language"]:
-        errors.append(RuleError(lines.file, lines.line(("default_language",)), "there is no text in this language"))
+        errors.append(lines.error(("default_language",), "there is no text in this language"))
     for text in ordered:
         try:
             _check(text, codes, data["sections"])

@@ -95,7 +95,7 @@ class _Loading:
         if document is None:
             try:
                 document = read_document(path, shown)
-                _check_schema(self.folder, document, kind)
+                check_schema(self.folder, document, kind)
             except RuleError as error:
                 self.errors.append(error)
                 return None
@@ -115,9 +115,7 @@ class _Loading:
     def _named(self, stem: str, document: Document, key: str) -> str:
         name = str(document.data[key])
         if name != stem:
-            self.errors.append(
-                RuleError(document.file, document.line((key,)), f"{key} {name!r} must equal the file name")
-            )
+            self.errors.append(document.error((key,), f"{key} {name!r} must equal the file name"))
         return name
 
     # -- the parts
@@ -146,14 +144,12 @@ class _Loading:
         lasting: dict[str, timedelta] = {}
         for reason, period in document.data.get("lasting", {}).items():
             if reason not in document.data["reasons"]:
-                self.errors.append(
-                    RuleError(document.file, document.line(("lasting", reason)), f"there is no reason {reason!r}")
-                )
+                self.errors.append(document.error(("lasting", reason), f"there is no reason {reason!r}"))
                 continue
             try:
                 lasting[reason] = parse_duration(period)
             except ValueError as error:
-                self.errors.append(RuleError(document.file, document.line(("lasting", reason)), str(error)))
+                self.errors.append(document.error(("lasting", reason), str(error)))
         return lasting
 
     def _rule_documents(self) -> Iterator[tuple[str, Document]]:
@@ -199,13 +195,11 @@ class _Loading:
         data = document.data
         if data["equation"] not in EQUATIONS:
             message = f"there is no equation {data['equation']!r}; known are {', '.join(EQUATIONS)}"
-            self.errors.append(RuleError(document.file, document.line(("equation",)), message))
+            self.errors.append(document.error(("equation",), message))
             return
         for analyte in (data["measurement"], *data["from"]):
             if analyte not in self.vocabulary.analytes:
-                self.errors.append(
-                    RuleError(document.file, document.line(("from",)), f"there is no analyte {analyte!r}")
-                )
+                self.errors.append(document.error(("from",), f"there is no analyte {analyte!r}"))
         derived = DerivedMeasurement(
             measurement=data["measurement"],
             equation=data["equation"],
@@ -295,7 +289,8 @@ def _validator(folder: Path, kind: str) -> Draft202012Validator:
     return Draft202012Validator({**schema, "$ref": f"#/$defs/{kind}"})
 
 
-def _check_schema(folder: Path, document: Document, kind: str) -> None:
+def check_schema(folder: Path, document: Document, kind: str) -> None:
+    """Raises RuleError for the deepest mistake; `kind` is a definition of the schema."""
     # the deepest mistake first; at one depth a misspelt key before the required one that it leaves missing
     errors = sorted(
         _validator(folder, kind).iter_errors(document.data),

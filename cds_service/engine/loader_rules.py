@@ -221,7 +221,7 @@ def check_references(knowledge: Knowledge, documents: Mapping[str, Document], er
         document = documents[built.id]
 
         def wrong(path: Path_, message: str, document: Document = document) -> None:
-            errors.append(RuleError(document.file, document.line(path), message))
+            errors.append(document.error(path, message))
 
         if built.number in numbers:
             wrong(("number",), f"{built.number} is the number of {numbers[built.number]} already")

@@ -45,12 +45,20 @@ class Document:
             path = path[:-1]
         return self._lines.get(path, 1)
 
+    def place(self, path: Path_) -> tuple[str, int]:
+        """File and line in which `path` is written."""
+        return self.file, self.line(path)
+
+    def error(self, path: Path_, message: str) -> RuleError:
+        """A mistake at `path`."""
+        return RuleError(*self.place(path), message)
+
     def with_data(self, data: Any) -> Document:
         """The same file with other data; the lines of what it holds itself stay known."""
         return Document(self.file, data, self._lines)
 
     def fail(self, path: Path_, message: str) -> NoReturn:
-        raise RuleError(self.file, self.line(path), message)
+        raise self.error(path, message)
 
 
 def read_documents(path: Path, shown_as: str) -> list[Document]:

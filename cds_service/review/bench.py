@@ -43,8 +43,11 @@ class Prepared(msgspec.Struct, frozen=True):
 
 def documents_of(ruleset: Ruleset) -> dict[str, Document]:
     """Every YAML file that was loaded, by its path in the folder, with its lines."""
-    folder = ruleset.folder
-    return {name: read_document(folder / name, f"{folder.name}/{name}") for name in sorted(ruleset.knowledge.sources)}
+    folder, site = ruleset.folder, ruleset.site.documents
+    return {
+        name: site.get(name) or read_document(folder / name, f"{folder.name}/{name}")
+        for name in sorted(ruleset.knowledge.sources)
+    }
 
 
 def scenarios_of(ruleset: Ruleset, fixtures: Iterable[Path]) -> list[Scenario]:

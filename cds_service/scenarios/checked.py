@@ -50,7 +50,7 @@ def ensure_checked(ruleset: Ruleset) -> bool:
 
 
 def _path(ruleset: Ruleset) -> Path:
-    return ruleset.folder / RECORD
+    return (ruleset.site.folder or ruleset.folder) / RECORD
 
 
 def _line(ruleset: Ruleset) -> str:

@@ -78,28 +78,35 @@ def read_file(path: Path, rules_folder: Path, shown_as: str = "") -> list[Scenar
     return scenarios
 
 
-def of_rule(rule: Rule, rules_folder: Path, default_today: date) -> list[Scenario]:
-    """A rule's own truth table. Raises RuleError."""
-    path = rules_folder.parent / rule.file
-    # a rule that was not loaded from a file of this folder knows no lines
-    document = read_document(path, rule.file) if path.is_file() else Document(rule.file, rule.data, {})
+def of_rule(
+    rule: Rule, rules_folder: Path, default_today: date, site: Mapping[str, Document] | None = None
+) -> list[Scenario]:
+    """A rule's own truth table; `site` holds the files that a site changed. Raises RuleError."""
+    document = (site or {}).get(rule.file.partition("/")[2]) or _document_of(rule, rules_folder)
     scenarios = []
     for index, told in enumerate(document.data.get("scenarios", ())):
         where = ("scenarios", index)
         _check(document, where, told, "scenario", rules_folder)
+        file, line = document.place(where)
         scenarios.append(
             Scenario(
                 name=told["name"],
                 told=told,
                 today=_day(document, where, told["today"]) if "today" in told else default_today,
-                file=document.file,
-                line=document.line(where),
+                file=file,
+                line=line,
                 rule=rule.id,
                 requires=tuple(told.get("requires", ())),
             )
         )
     _names_stand_once(document, scenarios)
     return scenarios
+
+
+def _document_of(rule: Rule, rules_folder: Path) -> Document:
+    path = rules_folder.parent / rule.file
+    # a rule that was not loaded from a file of this folder knows no lines
+    return read_document(path, rule.file) if path.is_file() else Document(rule.file, rule.data, {})
 
 
 def files_in(paths: Iterable[Path]) -> list[Path]:

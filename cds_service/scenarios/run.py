@@ -91,7 +91,8 @@ class Runner:
 
     def of_rule(self, rule: Rule) -> list[Scenario]:
         """The own scenarios of one rule. Raises RuleError."""
-        return of_rule(rule, self.ruleset.folder, day(self.words.said["today"]))
+        site = self.ruleset.site.documents
+        return of_rule(rule, self.ruleset.folder, day(self.words.said["today"]), site)
 
     def in_files(self, paths: Iterable[Path], shown_from: Path | None = None) -> list[Scenario]:
         """The scenarios of files and folders. Raises RuleError."""

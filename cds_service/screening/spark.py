@@ -54,6 +54,7 @@ class Job(msgspec.Struct, frozen=True):
     plan: Plan
     rules: str | None
     without_snomed: bool
+    site: str | None
     work: str
     types: frozenset[str] = frozenset()
     """All types of lines in the export, once they are known."""
@@ -89,6 +90,7 @@ def screen_on_spark(
     rules: Path | None,
     without_snomed: bool,
     watcher: Watcher,
+    site: Path | None = None,
 ) -> Summary:
     """Screens the export in `folder` into `out`, both seen by every executor under these names.
 
@@ -97,7 +99,9 @@ def screen_on_spark(
     chosen = str(rules.resolve()) if rules else None
     with locked(out):
         work = open_work(out)
-        job = Job(str(folder.resolve()), str(out.resolve()), export, plan, chosen, without_snomed, str(work.resolve()))
+        over = str(site.resolve()) if site else None
+        places = str(folder.resolve()), str(out.resolve())
+        job = Job(*places, export, plan, chosen, without_snomed, over, str(work.resolve()))
         try:
             return seal(out, _run(session.sparkContext, job, watcher))
         except Exception as error:
@@ -281,7 +285,9 @@ def _frame(job: Job) -> Frame:
     """The frame of a run, made once in each Python worker. Raises `ScreeningFailed` where the rules are other ones."""
     known = _frames.get(job.plan.digest)
     if known is None:
-        ruleset = load_ruleset(Path(job.rules) if job.rules else None, job.without_snomed)
+        ruleset = load_ruleset(
+            Path(job.rules) if job.rules else None, job.without_snomed, site=Path(job.site) if job.site else None
+        )
         if ruleset.digest != job.plan.ruleset:
             raise ScreeningFailed(f"the rules on {socket.gethostname()} are not those of the driver")
         missing: Missing = what_is_missing(job.export, job.types)

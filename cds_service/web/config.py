@@ -20,6 +20,7 @@
 | LEGCRAMP_FHIR_SERVERS | loopback addresses | in development: base URLs for callers without a token, comma-separated |
 | LEGCRAMP_FHIR_CA_FILE | the bundled certificates | PEM file of the certificates to trust for FHIR servers |
 | LEGCRAMP_RULES | the bundled rules | folder of the rules |
+| LEGCRAMP_SITE_RULES | none | folder of what the site does otherwise, laid over the rules (docs/site-overrides.md) |
 | LEGCRAMP_SNOMED | 1 | 0: without the SNOMED CT value sets, where the site has no license |
 | LEGCRAMP_PUBLIC_BASE_URL | http://127.0.0.1:8080 | where clients reach the service; links in cards start with it |
 | LEGCRAMP_ZONE | UTC | time zone of the site: what a bare day means |
@@ -89,6 +90,8 @@ class WebConfig(msgspec.Struct, frozen=True, kw_only=True):
     fhir_ca_file: str | None = None
     rules: Path | None = None
     """None: the rules that come with the package."""
+    site_rules: Path | None = None
+    """What is laid over the rules."""
     snomed: bool = True
     """Whether conditions coded in SNOMED CT are read."""
     database: str = ""
@@ -111,6 +114,7 @@ def config_from(environ: Mapping[str, str] | None = None) -> WebConfig:
     given = _Given(os.environ if environ is None else environ)
     settings = _settings(given)
     rules = given.text("RULES", "")
+    site_rules = given.text("SITE_RULES", "")
     clients = given.text("CLIENTS", "")
     audit_file = given.text("AUDIT_FILE", "")
     discovery: Any = given.choice("DISCOVERY", "open", {"open", "guarded"})
@@ -142,6 +146,7 @@ def config_from(environ: Mapping[str, str] | None = None) -> WebConfig:
         ),
         fhir_ca_file=given.file("FHIR_CA_FILE"),
         rules=Path(rules) if rules else None,
+        site_rules=Path(site_rules) if site_rules else None,
         snomed=given.switch("SNOMED") is not False,
         database=given.text("DATABASE", _DEVELOPMENT_DATABASE if development else ""),
         patient_hash_key=given.secret("PATIENT_HASH_KEY", least=16),

@@ -87,7 +87,7 @@ def wire(config: WebConfig) -> Wiring:
 
     Rules that were edited since their own scenarios last passed run these first, and do not start when one fails.
     """
-    ruleset = load_ruleset(config.rules, not config.snomed)
+    ruleset = load_ruleset(config.rules, not config.snomed, site=config.site_rules)
     ensure_checked(ruleset)
     clients = site_clients(config, rule_ids=tuple(rule.id for rule in ruleset.knowledge.rules))
     store = store_of(config, ruleset.knowledge, lambda event, _count: make_log().warning(event))
