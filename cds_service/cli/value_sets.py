@@ -15,6 +15,7 @@ from cds_service.catalogue.codes import CodeView, UsedBy, explain_code
 from cds_service.catalogue.recognition import KINDS, Kind, Recognition, Recognized, Row, kind_of_rest
 from cds_service.catalogue.systems import system_named
 from cds_service.cli.console import FAILED, complain, configuration, loaded, say, stop
+from cds_service.cli.refresh import refresh
 from cds_service.cli.sheet_rows import BadTable, Table, read_table, write_text
 from cds_service.fhir.queries import QUERIES, Query
 
@@ -25,6 +26,9 @@ _ADDED = ("sets", "matched_by")
 @click.group("value-sets")
 def value_sets() -> None:
     """The value sets: what a code stands for, what a hospital's list matches, a fresh expansion."""
+
+
+value_sets.add_command(refresh)
 
 
 @value_sets.command()
