@@ -18,7 +18,7 @@ from cds_service.cli.examine_database import examine_database
 from cds_service.cli.examine_rules import examine_scenarios
 from cds_service.cli.finding import Finding, Level
 from cds_service.cli.order_codes import ordered_items
-from cds_service.clients.fetch import Answer, fetch
+from cds_service.clients.fetch import Answer, fetch, open_session
 from cds_service.clients.keys import KeysUnavailable, read_key_set
 from cds_service.clients.model import Client
 from cds_service.ruleset import Ruleset, RulesetError, load_ruleset
@@ -35,7 +35,7 @@ class Examination:
     def __init__(self, config: Any, offline: bool = False) -> None:
         self.config, self.offline = config, offline
         self.base: str = config.settings.public_base_url
-        self.session = requests.Session()
+        self.session = open_session()
         self.clocks: dict[str, float] = {}
         """Host to how many seconds its clock is ahead of ours."""
 

@@ -6,11 +6,10 @@ import importlib
 import json
 
 import click
-import requests
 
 from cds_service.cli.console import FAILED, configuration, loaded, stop
 from cds_service.cli.sheets import SHEETS, Services, write_sheet
-from cds_service.clients.fetch import fetch
+from cds_service.clients.fetch import fetch, open_session
 
 EXAMPLE = "https://cds.example.org"
 
@@ -39,7 +38,7 @@ def _ours() -> Services:
 
 def _live(base: str, http_allowed: bool) -> Services:
     try:
-        answer = fetch(requests.Session(), f"{base}/cds-services", http_allowed)
+        answer = fetch(open_session(), f"{base}/cds-services", http_allowed)
         services: Services = json.loads(answer.body)["services"] if answer.status == 200 else []
     except (OSError, ValueError, KeyError, TypeError):
         services = []
