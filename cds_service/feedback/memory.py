@@ -124,6 +124,14 @@ class Memory:
                     self._waiting.extendleft(reversed(batch))
                 raise
 
+    def write_at_last(self) -> None:
+        """The last try, as the process ends, whatever the breaker says. What it cannot write is counted as lost."""
+        self.breaker = Breaker(self.note)
+        try:
+            self.write_waiting()
+        except Unavailable:
+            self.note("shown-lost", sum(len(rows) for rows in self._waiting))
+
     def _take(self) -> list[list[Row]]:
         with self._lock:
             return [self._waiting.popleft() for _ in range(min(len(self._waiting), _AT_ONCE))]

@@ -84,11 +84,13 @@ class Metrics:
         self._denied = counter("denied", "Requests without a valid token, by coarse reason", "reason")
         self._events = counter("memory_events", "What happened to the database", "event")
         self._unaudited = counter("audit_lost", "Requests that the audit trail could not take down")
+        self._reloads = counter("reloads", "Times that rules and settings were read anew, by outcome", "outcome")
         info = Gauge(
             "legcramp_ruleset_info", "The rules that answer", ("version", "knowledge", "digest"), registry=registry,
             multiprocess_mode="livemax",
         )  # fmt: skip
-        info.labels(version, knowledge, digest).set(1)
+        self._info = info.labels(version, knowledge, digest)
+        self._info.set(1)
 
     def answered(self, endpoint: str, service: str, status: int, seconds: float) -> None:
         """One answer. `endpoint` is a name of our own, `service` a service id or empty."""
@@ -123,6 +125,15 @@ class Metrics:
 
     def unaudited(self) -> None:
         self._unaudited.inc()
+
+    def reloaded(self, outcome: str) -> None:
+        """`done` or `failed`."""
+        self._child(self._reloads, outcome).inc()
+
+    def hand_over(self, following: Metrics) -> None:
+        """From here on the rules of `following` answer, in this process."""
+        self._info.set(0)
+        following._info.set(1)
 
     def text(self) -> bytes:
         """All counts in Prometheus' text form: those of every process where there are several."""

@@ -12,6 +12,8 @@ from cds_service.web.errors import JSON
 from cds_service.web.wiring import Wiring
 
 blueprint = Blueprint("operations", __name__)
+RELOAD_FAILED = "reload failed"
+"""Set in an application's `extensions` when the one that was to follow it could not be made."""
 
 
 @blueprint.get("/healthz")
@@ -23,17 +25,15 @@ def live() -> Response:
 def ready() -> Response:
     """An application that exists has loaded its rules: it is made only after that."""
     wiring: Wiring = current_app.extensions["wiring"]
-    return Response(
-        msgspec.json.encode(
-            {
-                "status": "ready",
-                "version": __version__,
-                "ruleset": wiring.ruleset.digest,
-                "knowledge": wiring.ruleset.knowledge_version,
-            }
-        ),
-        content_type=JSON,
-    )
+    told = {
+        "status": "ready",
+        "version": __version__,
+        "ruleset": wiring.ruleset.digest,
+        "knowledge": wiring.ruleset.knowledge_version,
+    }
+    if RELOAD_FAILED in current_app.extensions:
+        told["reload"] = "failed: rules or settings are broken, what was loaded before goes on; the log names why"
+    return Response(msgspec.json.encode(told), content_type=JSON)
 
 
 @blueprint.get("/metrics")

@@ -13,6 +13,8 @@ import shutil
 import socket
 import struct
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -24,6 +26,7 @@ from cds_service.telemetry import metrics
 from cds_service.telemetry.log import make_log
 from cds_service.web.app import create_app
 from cds_service.web.config import BadConfiguration, WebConfig, config_from
+from cds_service.web.operations import RELOAD_FAILED
 from cds_service.web.worker import ServerLog, Worker
 
 KEEP_ALIVE_SECONDS = 75
@@ -44,9 +47,10 @@ OPEN_TO_ALL = (
 
 
 class _Server(BaseApplication):  # type: ignore[misc]
-    def __init__(self, app: Flask, options: dict[str, Any]) -> None:
+    def __init__(self, app: Flask, options: dict[str, Any], make: Callable[[], Flask] | None = None) -> None:
         self._app = app
         self._options = options
+        self._make = make
         super().__init__()
 
     def load_config(self) -> None:
@@ -55,6 +59,27 @@ class _Server(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Flask:
         return self._app
+
+    def reload(self) -> None:
+        """On SIGHUP: rules and settings are read anew. Where they are broken the old ones go on, and that is told."""
+        super().reload()
+        if self._make is None:
+            return
+        old = self._app.extensions["wiring"].metrics
+        try:
+            self._app = self.callable = self._make()
+        except (BadConfiguration, RulesetError) as error:
+            self._app.extensions[RELOAD_FAILED] = True
+            make_log().error(f"Not reloaded, what was loaded before goes on.\n{error}")
+            if old is not None:
+                old.reloaded("failed")
+            return
+        gc.collect()
+        gc.freeze()
+        new = self._app.extensions["wiring"].metrics
+        if old is not None and new is not None:
+            old.hand_over(new)
+            new.reloaded("done")
 
 
 def serve(
@@ -65,14 +90,20 @@ def serve(
     config: WebConfig | None = None,
 ) -> None:
     """Serves until stopped. Exits with a message, before anything listens, when settings or rules are broken."""
+    given = config
     try:
-        config = config if config is not None else config_from()
+        config = given if given is not None else config_from()
         if config.metrics:
             _count_in_files()
         app = create_app(config)
+        make = partial(_make_anew, given)
     except (BadConfiguration, RulesetError) as error:
         raise SystemExit(f"Not started.\n{error}") from None
-    run(app, host, port, workers or config.workers, threads or config.threads)
+    run(app, host, port, workers or config.workers, threads or config.threads, make)
+
+
+def _make_anew(given: WebConfig | None) -> Flask:
+    return create_app(given if given is not None else config_from())
 
 
 def _count_in_files() -> None:
@@ -88,11 +119,21 @@ def _count_in_files() -> None:
     atexit.register(remove)
 
 
-def run(app: Flask, host: str, port: int, workers: int = 1, threads: int = WebConfig().threads) -> None:
-    """Serves an application that is already made. Port 0 takes a free one; the first line of output names it."""
+def run(
+    app: Flask,
+    host: str,
+    port: int,
+    workers: int = 1,
+    threads: int = WebConfig().threads,
+    make: Callable[[], Flask] | None = None,
+) -> None:
+    """Serves an application that is already made. Port 0 takes a free one; the first line of output names it.
+
+    `make` is called on SIGHUP for the one that follows it.
+    """
     gc.collect()
     gc.freeze()
-    _Server(app, options(host, port, workers, threads)).run()
+    _Server(app, options(host, port, workers, threads), make).run()
 
 
 def options(host: str, port: int, workers: int, threads: int) -> dict[str, Any]:
@@ -115,6 +156,7 @@ def options(host: str, port: int, workers: int, threads: int) -> dict[str, Any]:
         "forwarded_allow_ips": "",
         "forwarder_headers": "",
         "when_ready": _when_ready,
+        "worker_exit": _worker_exit,
         "child_exit": _child_exit,
     }
 
@@ -124,8 +166,15 @@ def _when_ready(server: Any) -> None:
         # accepted connections inherit it: a sender that stalls gives its thread back
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", READ_TIMEOUT_SECONDS, 0))
     _say_ready(server)
-    if server.app.load().extensions["wiring"].verifier is None:
+    wiring = server.app.load().extensions.get("wiring")
+    if wiring is not None and wiring.verifier is None:
         make_log().warning(OPEN_TO_ALL)
+
+
+def _worker_exit(_server: Any, worker: Any) -> None:
+    wiring = worker.app.wsgi().extensions.get("wiring")
+    if wiring is not None and wiring.store is not None:
+        wiring.store.memory.write_at_last()
 
 
 def _child_exit(_server: Any, worker: Any) -> None:
