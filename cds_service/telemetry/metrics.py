@@ -85,6 +85,8 @@ class Metrics:
         self._events = counter("memory_events", "What happened to the database", "event")
         self._unaudited = counter("audit_lost", "Requests that the audit trail could not take down")
         self._reloads = counter("reloads", "Times that rules and settings were read anew, by outcome", "outcome")
+        # there from the start, or the first failure would be no increase
+        self._reloads.labels("failed")
         info = Gauge(
             "legcramp_ruleset_info", "The rules that answer", ("version", "knowledge", "digest"), registry=registry,
             multiprocess_mode="livemax",
