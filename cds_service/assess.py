@@ -75,7 +75,8 @@ def assess_facts(
     gates = patient_gate(context, knowledge.patient_gates)
     silenced = gates.get("no-cards", "")
     cards: tuple[Card, ...] = ()
-    composer = Composer(context, knowledge, ruleset.analyte_names, ruleset.digest, gates, history)
+    in_si = ruleset.terminology.units.analytes if settings.shows_si else None
+    composer = Composer(context, knowledge, ruleset.analyte_names, ruleset.digest, gates, history, in_si)
     if not silenced:
         evaluate_findings(context, knowledge, ruleset.analyte_names, go_on)
         cards = composer.cards()

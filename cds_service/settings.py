@@ -64,3 +64,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Rules that this client runs without showing: recorded, on no card, and without points in the tier."""
     hold_back_at_most: timedelta | None = None
     """Shortens how long an overridden card stays back; zero: it does not, None: as the override reasons say."""
+
+    @property
+    def shows_si(self) -> bool:
+        """Whether results that were reported in other units are shown in SI too (section 8)."""
+        return self.region == "uk"

@@ -16,6 +16,7 @@ from cds_service.cards.wording import counted, fill_summary, join
 from cds_service.engine.context import Context
 from cds_service.engine.knowledge import Knowledge
 from cds_service.engine.model import Decision, Finding, TierResult
+from cds_service.facts.quantities import Analyte
 
 ASSESSMENT_EXTENSION = "org.legcramp.assessment"
 _STRONGEST = 3
@@ -32,6 +33,7 @@ class Composer:
         digest: str,
         gates: Mapping[str, str],
         history: History | None = None,
+        in_si: Mapping[str, Analyte] | None = None,
     ) -> None:
         self.context, self.knowledge, self.digest, self.gates = context, knowledge, digest, gates
         self.names = names
@@ -44,7 +46,7 @@ class Composer:
         facts = context.facts
         subject = Subject(facts.patient.id, facts.encounter_id, context.now, context.settings.zone)
         self.offers = OfferResolver(context, knowledge, names, gates.get("no-doses", ""), subject)
-        self.writer = DetailWriter(context, knowledge, names)
+        self.writer = DetailWriter(context, knowledge, names, in_si)
 
     @property
     def decisions(self) -> dict[str, Decision]:

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import tzinfo
+from decimal import Context
 from typing import Any
 
 from cds_service.cards.wording import day, join, number, unit_text, value_text
 from cds_service.facts.model import Allergy, Condition, Measurement, Medication, Procedure
+from cds_service.facts.quantities import Analyte
+
+_THREE_DIGITS = Context(prec=3)
 
 
-def describe(fact: Any, names: Mapping[str, str], zone: tzinfo) -> str:
-    """The line of one fact. `names` maps analytes to display names; no text of the record is repeated."""
+def describe(fact: Any, names: Mapping[str, str], zone: tzinfo, in_si: Mapping[str, Analyte] | None = None) -> str:
+    """The line of one fact. `names` maps analytes to display names; no text of the record is repeated.
+
+    With `in_si`, the analytes by their ids, a result of another unit is told in SI too.
+    """
     match fact:
         case Measurement():
-            return _measurement(fact, names, zone)
+            return _measurement(fact, names, zone) + ("" if in_si is None else _in_si(fact, in_si))
         case Medication():
             return _medication(fact, zone)
         case Condition():
@@ -42,6 +49,15 @@ def _measurement(result: Measurement, names: Mapping[str, str], zone: tzinfo) ->
     elif result.usable and result.value is not None and result.unit != result.family:
         parts.append(f"reported as {result.comparator}{number(result.value)} {unit_text(result.unit)}")
     return ", ".join(parts)
+
+
+def _in_si(result: Measurement, analytes: Mapping[str, Analyte]) -> str:
+    """What an exact result is in SI, to three digits."""
+    analyte = analytes.get(result.analyte)
+    if analyte is None or result.low is None or result.low != result.high or result.family == analyte.si:
+        return ""
+    value = analyte.to_si(result.low, result.family)
+    return f", {number(_THREE_DIGITS.create_decimal(value))} {unit_text(analyte.si)}"
 
 
 def _medication(medication: Medication, zone: tzinfo) -> str:

@@ -12,6 +12,7 @@ from cds_service.cards.wording import capitalized, counted, drug_names, escape, 
 from cds_service.engine.context import Context, once
 from cds_service.engine.knowledge import Knowledge
 from cds_service.engine.model import Contributor, Finding, Rule, TierResult
+from cds_service.facts.quantities import Analyte
 
 _MOST_GAPS = 6
 
@@ -22,8 +23,14 @@ class DetailWriter:
     Every piece is Markdown-escaped where it is made: rules' wording once, what is filled in each time.
     """
 
-    def __init__(self, context: Context, knowledge: Knowledge, names: Mapping[str, str]) -> None:
-        self.context, self.knowledge, self.names = context, knowledge, names
+    def __init__(
+        self,
+        context: Context,
+        knowledge: Knowledge,
+        names: Mapping[str, str],
+        in_si: Mapping[str, Analyte] | None = None,
+    ) -> None:
+        self.context, self.knowledge, self.names, self.in_si = context, knowledge, names, in_si
         self.zone = context.settings.zone
 
     def of_finding(
@@ -93,7 +100,7 @@ class DetailWriter:
 
     def _facts(self, findings: list[Finding]) -> str:
         facts = once(fact for finding in findings for fact in finding.evidence)
-        lines = dict.fromkeys(describe(fact, self.names, self.zone) for fact in facts)
+        lines = dict.fromkeys(describe(fact, self.names, self.zone, self.in_si) for fact in facts)
         return _list("Facts used", [escape(line) for line in lines])
 
     def _withheld(self, offered: Offered) -> str:
