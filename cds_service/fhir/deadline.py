@@ -29,7 +29,7 @@ class Deadline:
 
     def ensure(self) -> None:
         """Raises `DeadlinePassed` once it has passed."""
-        if self.passed:
+        if self._clock() >= self._at:
             raise DeadlinePassed
 
     def sooner(self, seconds: float) -> Deadline:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from cds_service.clients.replay import InMemoryReplayStore
-from cds_service.feedback.breaker import Breaker, Unavailable
+from cds_service.feedback.breaker import Breaker
 from cds_service.feedback.database import open_database
 from cds_service.feedback.migrate import upgrade
 from cds_service.feedback.replay import SharedReplayStore
