@@ -44,7 +44,7 @@ def test_a_bundle_says_what_a_request_says(scenario: Scenario) -> None:
 
 def test_the_command_line_says_what_a_request_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All bundles of one hook in one call, as a site would check a folder."""
-    monkeypatch.setattr("cds_service.cli.console.load_ruleset", lambda *_: runner().ruleset)
+    monkeypatch.setattr("cds_service.cli.console.load_ruleset", lambda *_, **__: runner().ruleset)
     for hook in HOOKS:
         cases = [runner().case(scenario) for scenario in PLAIN if scenario.hook == hook]
         files = [tmp_path / f"{hook}-{number:03}.json" for number in range(len(cases))]

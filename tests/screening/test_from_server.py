@@ -28,7 +28,7 @@ Start = Callable[..., str]
 
 @pytest.fixture(autouse=True)
 def _load_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cds_service.cli.console.load_ruleset", lambda *_: ruleset())
+    monkeypatch.setattr("cds_service.cli.console.load_ruleset", lambda *_, **__: ruleset())
 
 
 @pytest.fixture(scope="module")

@@ -356,7 +356,7 @@ def test_keys_exchanged_by_hand(tmp_path: Path) -> None:
 def test_the_rules_see_the_profile_of_the_client() -> None:
     seen: list[Settings] = []
 
-    def assess(gathered: Any, ruleset: Any, settings: Settings, now: Any) -> Any:
+    def assess(gathered: Any, ruleset: Any, settings: Settings, *_: Any) -> Any:
         seen.append(settings)
         return SimpleNamespace(cards=(), data_gaps=())
 
