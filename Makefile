@@ -23,7 +23,7 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-heavy bench bench-screening attack soak audit sbom mutate lint format lock chromium java postgresql
+.PHONY: help serve test test-heavy bench bench-screening attack soak audit sbom mutate lint format lock chromium java postgresql deployment
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -39,7 +39,7 @@ test: chromium postgresql lint ## Lint, type-check, check the arrows, run every 
 
 # Without a test marked heavy there is nothing to run, and it says so. As soon as one is marked, pytest's "nothing
 # collected" (exit code 5) fails like any other failure.
-test-heavy: $(VENV)/.installed-spark chromium java ## Run the tests marked heavy, one at a time
+test-heavy: $(VENV)/.installed-spark chromium java postgresql deployment ## Run the tests marked heavy, one at a time
 	@if grep -rqsE --include='*.py' 'mark\.heavy\b' tests; then \
 		echo "$(BIN)/pytest -m heavy $(ARGS)"; $(BIN)/pytest -m heavy $(ARGS); \
 	else \
@@ -92,6 +92,10 @@ chromium:
 # Only the tests start one, in a folder of their own.
 postgresql:
 	$(call debian,ls /usr/lib/postgresql/*/bin/initdb,postgresql)
+
+# What the heavy tests of deploy/ build an image with, and what stands before the service there.
+deployment:
+	$(call debian,command -v buildah && command -v mmdebstrap && command -v haproxy && command -v nginx && command -v sqlite3,buildah mmdebstrap haproxy nginx sqlite3)
 
 # pip is the last thing that venv makes: with it there, the environment is whole.
 $(BIN)/pip:
