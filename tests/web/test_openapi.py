@@ -229,4 +229,4 @@ def test_generated_requests_without_a_token(production: Any, label: str) -> None
 @pytest.mark.heavy
 @pytest.mark.parametrize("label", LABELS)
 def test_many_generated_requests(development: Any, label: str) -> None:
-    call(development, label, examples=150)
+    call(development, label, examples=40)
