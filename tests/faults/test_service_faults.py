@@ -117,3 +117,15 @@ def test_two_versions_share_a_database_during_a_rolling_update(tmp_path: Path) -
         assert new.cards()
     for table in ("shown_card", "feedback"):
         assert of_old | of_new <= rows(tmp_path, f"select card from {table}")
+
+
+def test_any_worker_tells_the_counts_of_all_and_of_those_that_are_gone(tmp_path: Path) -> None:
+    with Service(tmp_path, workers=3) as service:
+        for _ in range(20):
+            service.cards()
+        os.kill(service.workers[0], signal.SIGKILL)
+        until(lambda: len(service.workers) == 3)
+        counted = (
+            b'legcramp_requests_total{endpoint="invocation.invoke",service="leg-cramp-patient-view",status="200"} 20.0'
+        )
+        assert all(counted in service.ask("GET", "/metrics")[1] for _ in range(10))
