@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
@@ -34,6 +35,9 @@ def dump(document: Any) -> bytes:
     return _RAW.sub(lambda found: raws[int(found[1])], text).encode("utf-8", "surrogatepass")
 
 
+_MOST_PLACES = 200_000
+
+
 def places(node: Any) -> Iterator[Place]:
     """Every value of a tree, by its container."""
     for key, value in list(node.items() if isinstance(node, dict) else enumerate(node)):
@@ -45,9 +49,12 @@ def places(node: Any) -> Iterator[Place]:
 def change(document: dict[str, Any], chance: random.Random, times: int) -> Any:
     """The document, changed in place at so many places."""
     for _ in range(times):
-        found = list(places(document))
+        found = list(itertools.islice(places(document), _MOST_PLACES))
         if not found:
             break
+        if len(found) == _MOST_PLACES:
+            # branches that are shared have doubled it again and again; sheer size has attacks of its own
+            return {}
         mutate = chance.choice(TREE)
         mutate(*chance.choice(found), chance)
         if mutate is _wrap and _depth(document) > _DEEPEST:

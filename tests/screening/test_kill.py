@@ -42,10 +42,15 @@ def start(export: Path, out: Path) -> subprocess.Popen[bytes]:
 
 
 def done_files(out: Path) -> dict[str, tuple[int, int]]:
-    """What is done in the folder of a run, each file with what would change if it were written again."""
+    """What is done in the folder of a run, each file with what would change if it were written again.
+
+    A part is done when its `.json` is there; findings without one are written again.
+    """
     found = {}
+    parts = {path.stem for path in (out / "work").rglob("parts/*.json")}
     for path in (out / "work").rglob("*"):
-        if path.suffix in (".spill", ".ndjson") or path.match("parts/*.json"):
+        is_of_done_part = path.suffix == ".ndjson" and path.stem.rpartition("-")[0] in parts
+        if path.suffix == ".spill" or is_of_done_part or path.match("parts/*.json"):
             try:
                 status = path.stat()
             except FileNotFoundError:
