@@ -66,6 +66,9 @@ def _medication(medication: Medication, zone: tzinfo) -> str:
         parts.append("to be refilled" if medication.standing else "draft order")
     elif medication.contributor:
         parts.append("current")
+    elif medication.supply_only:
+        at = medication.dispensed_at
+        parts.append(f"dispensed{f' {day(at, zone)}' if at is not None else ''} without an order on record")
     else:
         parts.append("on hold, still supplied or not certain to be taken")
     if medication.patient_reported:

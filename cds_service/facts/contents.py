@@ -15,6 +15,8 @@ from cds_service.facts.terminology import Match, Terminology
 from cds_service.facts.text import TextReading
 
 Prescription: TypeAlias = wire.MedicationRequest | wire.MedicationStatement
+MedicineUse: TypeAlias = Prescription | wire.MedicationDispense
+"""What names a medicine that the patient takes or may take."""
 Find: TypeAlias = Callable[[str | None, tuple[wire.Resource, ...]], wire.Resource | None]
 """Finds the resource that a reference means, among the contained ones and all supplied."""
 
@@ -96,7 +98,7 @@ class ContentsReader:
         names = self.terminology.text_names
         return [one for reading in readings for one in names.guessed(reading.words, self.rules)]
 
-    def contents(self, one: Prescription) -> Contents:
+    def contents(self, one: MedicineUse) -> Contents:
         """What a prescription is made of; worked out once for each concept and stated route."""
         concept = one.medicationCodeableConcept
         stated = self._stated_route(one)
@@ -173,7 +175,7 @@ class ContentsReader:
         agree = not named or any(id_ in known or not parts.isdisjoint(one.sets) for id_, one in named.items())
         return [one for id_, one in named.items() if agree and id_ not in known], not agree
 
-    def _concepts(self, one: Prescription) -> tuple[list[tuple[wire.NamedConcept, bool]], Stated | None]:
+    def _concepts(self, one: MedicineUse) -> tuple[list[tuple[wire.NamedConcept, bool]], Stated | None]:
         """Every concept that says what the medication is, whether it is an ingredient's, and the form's route."""
         concepts: list[tuple[wire.NamedConcept, bool]] = []
         form: Stated | None = None
@@ -253,7 +255,7 @@ class ContentsReader:
         listed = self.terminology.ingredient_routes.get(ingredient.id, NO_SETS)
         return self.rules.counts(ingredient.sets, listed, route, words)
 
-    def _stated_route(self, one: Prescription) -> Stated:
+    def _stated_route(self, one: MedicineUse) -> Stated:
         """The route of the dosage instructions; a local one only when all that state a route state a local one."""
         first: Stated | None = None
         for dosage in dosages_of(one):
@@ -282,6 +284,6 @@ class ContentsReader:
         return None
 
 
-def dosages_of(one: Prescription) -> tuple[wire.Dosage, ...]:
+def dosages_of(one: MedicineUse) -> tuple[wire.Dosage, ...]:
     """The dosage instructions."""
-    return one.dosageInstruction if isinstance(one, wire.MedicationRequest) else one.dosage
+    return one.dosage if isinstance(one, wire.MedicationStatement) else one.dosageInstruction

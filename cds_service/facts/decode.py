@@ -122,7 +122,7 @@ class _Build:
         gathered, by_type = self.gathered, self.by_type
         for dispense in by_type.get(wire.MedicationDispense, ()):
             if isinstance(dispense, wire.MedicationDispense) and self.is_own(dispense.subject, "medications"):
-                self.medications.dispense(dispense)
+                self.medications.dispenses.take(dispense, reference_of("MedicationDispense", dispense))
         self._drafts(gathered)
         self._problems(gathered)
         plain = by_type.get(wire.Observation)
@@ -205,6 +205,8 @@ class _Build:
         return reference is None or type_and_id(reference) is None or self.is_own(subject, "medications")
 
     def _medication(self, resource: wire.MedicationRequest | wire.MedicationStatement) -> None:
+        if type(resource) is wire.MedicationRequest:
+            self.medications.dispenses.order_on_record(resource)
         if is_over(resource) or not self.is_own(resource.subject, "medications"):
             return
         name = "MedicationRequest" if type(resource) is wire.MedicationRequest else "MedicationStatement"

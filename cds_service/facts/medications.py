@@ -1,8 +1,8 @@
-"""MedicationRequests and MedicationStatements into Medications: what is in them, and whether they count (0.4)."""
+"""Orders, statements and dispenses into Medications: what is in them, and whether they count (0.4)."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from cds_service.facts import wire
 from cds_service.facts.contents import Contents, ContentsReader, Find, Prescription, dosages_of
 from cds_service.facts.currency import NOT_CURRENT, Currency, Order, order_currency, statement_currency, supplied_until
+from cds_service.facts.dispenses import LONGEST_UNSTATED_SUPPLY, Dispenses, Handed
 from cds_service.facts.doses import OneDosage, dose_of, times_a_day
 from cds_service.facts.instants import Dates, months_before
 from cds_service.facts.model import NO_SETS, DataGap, Medication, Span
@@ -44,16 +45,7 @@ class MedicationReader:
         self.incomplete = False
         self.not_understood: list[str] = []
         """References of medicines told only in words that are not known."""
-        self.dispensed: dict[str, datetime] = {}
-
-    def dispense(self, dispense: wire.MedicationDispense) -> None:
-        """Notes when a prescription was last handed over."""
-        at = self.dates.span(dispense.whenHandedOver or dispense.whenPrepared)
-        if at is None or dispense.status in ("cancelled", "declined", "entered-in-error", "stopped"):
-            return
-        for prescription in dispense.authorizingPrescription:
-            key = (prescription.reference or "").rsplit("/", 1)[-1]
-            self.dispensed[key] = max(at.latest, self.dispensed.get(key, at.latest))
+        self.dispenses = Dispenses(dates)
 
     def take(
         self, one: Prescription, reference: str, draft: bool = False, selected: bool = False, standing: bool = False
@@ -118,6 +110,7 @@ class MedicationReader:
 
     def medications(self) -> tuple[Medication, ...]:
         """All that count, with continuous starts, sorted by reference."""
+        self._add_dispensed()
         if self.not_understood:
             others = f" ({len(self.not_understood) - 1} more like it)" if len(self.not_understood) > 1 else ""
             text = f"A medicine given only as text was not recognized{others}."
@@ -135,6 +128,30 @@ class MedicationReader:
                     one = msgspec.structs.replace(one, started_earliest=start.earliest, started_latest=start.latest)
                 finished.append(one)
         return tuple(sorted(finished, key=_sort_key))
+
+    def _add_dispensed(self) -> None:
+        """Supplies that may last to this day and that no order or statement accounts for: for the gates only."""
+        accounted = {
+            ingredient.id for read in self.read if read.medication.safety for ingredient in read.medication.ingredients
+        }
+        for handed in self.dispenses.standing():
+            if handed.at is not None and self._lasts_until(handed.dispense, handed.at) < self.now:
+                continue
+            contents = self.contents.contents(handed.dispense)
+            if not self.dispenses.names_order_on_record(handed):
+                self._name_doubts(contents, handed.reference)
+            new = {ingredient.id for ingredient in contents.ingredients} - accounted
+            if new:
+                accounted |= new
+                self.read.append(Read(_supply(handed, contents), None, None))
+
+    def _lasts_until(self, dispense: wire.MedicationDispense, handed_over: Span) -> datetime:
+        days = self._stated_days(dispense.daysSupply)
+        if days is None and dispense.quantity is not None:
+            days = self._days_of_quantity(dispense, dispense.quantity)
+        if days is None or not 0 <= days < _MOST_DAYS:
+            return handed_over.latest + LONGEST_UNSTATED_SUPPLY
+        return handed_over.latest + timedelta(days=float(days))
 
     def _starts(self) -> dict[tuple[str, str], Span]:
         """Where the unbroken run of orders of an ingredient begins that an order belongs to.
@@ -173,11 +190,21 @@ class MedicationReader:
                 _is_reported(one),
                 started,
                 until,
-                self.dispensed.get(one.id or ""),
+                self._last_dispensed(one),
                 zero,
             ),
             self.now,
         )
+
+    def _last_dispensed(self, order: wire.MedicationRequest) -> datetime | None:
+        """When the order was last filled; a dispense that names no order fills every order of what it holds."""
+        last = self.dispenses.last(order.id)
+        for handed in self.dispenses.naming_no_order():
+            if handed.at is not None and (last is None or handed.at.latest > last):
+                held = {ingredient.id for ingredient in self.contents.contents(handed.dispense).ingredients}
+                if any(ingredient.id in held for ingredient in self.contents.contents(order).ingredients):
+                    last = handed.at.latest
+        return last
 
     def _times(self, one: Prescription) -> tuple[Span | None, Span | None, datetime | None]:
         """Start, stated end, and the instant until which the supply lasts."""
@@ -204,14 +231,19 @@ class MedicationReader:
         supply = request.expectedSupplyDuration
         if supply is None:
             return self._days_of_quantity(one, request.quantity) if request.quantity is not None else None
-        value = _number(supply.value)
-        if value is None:
+        return self._stated_days(supply)
+
+    def _stated_days(self, supply: wire.Quantity | None) -> Decimal | None:
+        value = _number(supply.value) if supply is not None else None
+        if supply is None or value is None:
             return None
         known = self.words.supply_days
         factors = [known[unit] for unit in (fold(supply.code or ""), fold(supply.unit or "")) if unit in known]
         return value * max(factors) if factors else None
 
-    def _days_of_quantity(self, one: wire.MedicationRequest, quantity: wire.Quantity) -> Decimal | None:
+    def _days_of_quantity(
+        self, one: wire.MedicationRequest | wire.MedicationDispense, quantity: wire.Quantity
+    ) -> Decimal | None:
         """How many days a quantity lasts at the doses ordered; the least of several. None for doses left open."""
         value, words = _number(quantity.value), self.words
         unit = fold(_unit(quantity, words))
@@ -266,6 +298,18 @@ class MedicationReader:
 
     def _gap(self, kind: str, text: str, reference: str) -> None:
         self.gaps.append(DataGap(kind, "medications", text, reference))
+
+
+def _supply(handed: Handed, contents: Contents) -> Medication:
+    return Medication(
+        reference=handed.reference,
+        ingredients=contents.ingredients,
+        sets=contents.sets,
+        safety=True,
+        dispensed_at=handed.at.latest if handed.at is not None else None,
+        supply_only=True,
+        form=contents.form,
+    )
 
 
 def _sort_key(one: Medication) -> tuple[str, bool]:

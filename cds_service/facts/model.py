@@ -80,7 +80,7 @@ class Dose(msgspec.Struct, frozen=True, gc=False):
 
 
 class Medication(msgspec.Struct, frozen=True, gc=False):
-    """One MedicationRequest or MedicationStatement that matters, with both senses of "current" (section 0.4)."""
+    """One order, statement or dispensed supply that matters, with both senses of "current" (section 0.4)."""
 
     reference: str
     ingredients: tuple[Ingredient, ...]
@@ -104,6 +104,9 @@ class Medication(msgspec.Struct, frozen=True, gc=False):
     """The earliest continuous start known for its ingredients; None when the start is unknown."""
     started_latest: datetime | None = None
     authored_at: datetime | None = None
+    supply_only: bool = False
+    """A MedicationDispense whose supply may last to this day, of a drug that no order or statement accounts for."""
+    dispensed_at: datetime | None = None
     dose: Dose | None = None
     form: Literal["solid", "liquid"] | None = None
     indications: frozenset[str] = NO_SETS

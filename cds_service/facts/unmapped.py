@@ -24,6 +24,7 @@ _CODED_IN: dict[type, str] = {
     wire.Condition: "code",
     wire.MedicationRequest: "medicationCodeableConcept",
     wire.MedicationStatement: "medicationCodeableConcept",
+    wire.MedicationDispense: "medicationCodeableConcept",
     wire.Medication: "code",
 }
 ILL_SHAPED = "(not shaped as a code)"

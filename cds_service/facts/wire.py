@@ -253,13 +253,18 @@ class MedicationStatement(_Resource, frozen=True, gc=False, tag="MedicationState
 
 
 class MedicationDispense(_Resource, frozen=True, gc=False, tag="MedicationDispense"):
-    """Read as a sign that an old prescription is still being filled."""
-
+    contained: tuple[Resource, ...] = ()
     status: str | None = None
+    medicationCodeableConcept: NamedConcept | None = None
+    medicationReference: NamedReference | None = None
+    medication: MedicationChoice | None = None
     subject: Reference | None = None
     authorizingPrescription: tuple[Reference, ...] = ()
+    quantity: Quantity | None = None
+    daysSupply: Quantity | None = None
     whenPrepared: str | None = None
     whenHandedOver: str | None = None
+    dosageInstruction: tuple[Dosage, ...] = ()
 
 
 class Procedure(_Resource, frozen=True, gc=False, tag="Procedure"):

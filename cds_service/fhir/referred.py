@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import quote
 
 from cds_service.facts.gathered import open_bundles, type_and_id
-from cds_service.facts.wire import Medication, MedicationRequest, MedicationStatement, Resource
+from cds_service.facts.wire import Medication, MedicationDispense, MedicationRequest, MedicationStatement, Resource
 from cds_service.fhir.access import Access
 from cds_service.fhir.examine import Question
 
@@ -34,7 +34,9 @@ class Referred:
         """Questions for what `resources`, Bundles or not, refer to and nobody has brought or asked for yet."""
         wanted: dict[str, None] = {}
         for resource in open_bundles(resources, {}):
-            if type(resource) is MedicationRequest or type(resource) is MedicationStatement:
+            if type(resource) is MedicationDispense and resource.authorizingPrescription:
+                continue  # the order names the medicine
+            if isinstance(resource, (MedicationRequest, MedicationStatement, MedicationDispense)):
                 if resource.medicationReference is not None or resource.medication is not None:
                     id_ = self._referred_id(resource)
                     if id_ is not None:
@@ -70,7 +72,7 @@ class Referred:
         url = f"{self._access.server.base}/{path}"
         return Question(key=REFERRED, name=REFERRED, url=url, expects=Medication, patient_id="", ids=ids)
 
-    def _referred_id(self, one: MedicationRequest | MedicationStatement) -> str | None:
+    def _referred_id(self, one: MedicationRequest | MedicationStatement | MedicationDispense) -> str | None:
         reference = one.medicationReference or (one.medication.reference if one.medication else None)
         text = reference.reference if reference else None
         if not text or (":" in text and not text.startswith(self._access.server.base + "/")):

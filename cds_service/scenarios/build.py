@@ -185,11 +185,13 @@ class _Building:
             "id": self._id("dispense"),
             "status": "completed",
             "subject": _subject(),
-            "authorizingPrescription": [{"reference": f"MedicationRequest/{order['id']}"}],
             "whenHandedOver": self.calendar.on(told["dispensed"]),
             "medicationCodeableConcept": order["medicationCodeableConcept"],
         }
-        return [order, dispense]
+        if told.get("without_order"):
+            supply = order.get("dispenseRequest", {}).get("expectedSupplyDuration")
+            return [dispense | ({"daysSupply": supply} if supply else {})]
+        return [order, dispense | {"authorizingPrescription": [{"reference": f"MedicationRequest/{order['id']}"}]}]
 
     def _draft(self, told: Resource) -> list[Resource]:
         """A draft order: of a medicine, or of a test when its name is that of an order's value set."""

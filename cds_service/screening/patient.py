@@ -17,7 +17,15 @@ from cds_service.facts.gathered import Gathered, type_and_id
 from cds_service.facts.model import Facts
 from cds_service.facts.reading import MalformedRequest, decode_resource
 from cds_service.facts.unmapped import Unmapped, count_unmapped
-from cds_service.facts.wire import Medication, MedicationRequest, MedicationStatement, Patient, Resource, Unread
+from cds_service.facts.wire import (
+    Medication,
+    MedicationDispense,
+    MedicationRequest,
+    MedicationStatement,
+    Patient,
+    Resource,
+    Unread,
+)
 from cds_service.ruleset import Ruleset
 from cds_service.screening.deletions import Deletions
 from cds_service.screening.export import Missing
@@ -215,7 +223,7 @@ def _shared(resources: list[Resource], medications: Pool) -> list[Resource]:
 def _medications_named(resources: list[Resource]) -> list[str]:
     named = []
     for one in resources:
-        if type(one) is MedicationRequest or type(one) is MedicationStatement:
+        if isinstance(one, (MedicationRequest, MedicationStatement, MedicationDispense)):
             choice = one.medicationReference or (one.medication.reference if one.medication else None)
             references = [choice.reference] if choice is not None else []
         elif type(one) is Medication:

@@ -104,17 +104,6 @@ def test_labels() -> None:
     assert medication(facts_of(order("m", authoredOn="2020-01-01"))).out_of_date
 
 
-def test_a_dispense_is_a_sign_of_refill() -> None:
-    dispensed = {
-        "resourceType": "MedicationDispense",
-        "status": "completed",
-        "subject": {"reference": "Patient/p"},
-        "authorizingPrescription": [{"reference": "MedicationRequest/m"}],
-        "whenHandedOver": days_ago(40),
-    }
-    assert columns(order("m", authoredOn="2020-01-01"), dispensed) == BOTH
-
-
 # routes
 
 
