@@ -153,17 +153,20 @@ def _assess(
     return stats
 
 
-def _start(frame: Frame) -> None:
-    """Makes a worker: the ruleset is there already, forked, and the collector never walks it."""
+def _start(frame: Frame, parent: int) -> None:
+    """Makes a worker of the process `parent`: the ruleset is there already, forked, the collector never walks it."""
     global _FRAME
     _FRAME = frame
     gc.freeze()
     gc.disable()
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
 def _end_with(parent: int) -> None:
-    """No worker outlives a run that was killed: it would hold the lock and write where the next run does."""
+    """No worker outlives a run that was killed: it would hold the lock and write where the next run does.
+
+    The run tells its id: a worker that asked who its parent is could be too late and take the adopting one for it.
+    """
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
@@ -179,7 +182,8 @@ class _Pool:
 
     def __init__(self, workers: int, frame: Frame) -> None:
         gc.collect()
-        self._executor = ProcessPoolExecutor(workers, get_context("fork"), initializer=_start, initargs=(frame,))
+        arguments = (frame, os.getpid())
+        self._executor = ProcessPoolExecutor(workers, get_context("fork"), initializer=_start, initargs=arguments)
         self.peaks: dict[int, float] = {}
         """The peak memory of each worker in MB, by process id."""
 

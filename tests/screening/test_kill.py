@@ -114,3 +114,11 @@ def test_workers_end_with_a_run_that_was_killed_alone(export: Path, tmp_path: Pa
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=_LIMIT_SECONDS)  # its pipe closes only when every worker is gone
     assert run(export, tmp_path / "out", block=6_000, partitions=48).patients == PEOPLE
+
+
+def test_a_worker_whose_run_was_killed_before_it_began_ends(tmp_path: Path) -> None:
+    """Forked, and its run gone before its first step: who is its parent now is not who forked it."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    program = f"import time; from cds_service.screening.local import _start; _start(None, {gone.pid}); time.sleep(60)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=30).returncode == 1
