@@ -9,87 +9,29 @@ folder of generated sets is replaced, so the output depends on the input alone. 
 
 from __future__ import annotations
 
-import csv
-import json
 import re
-import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+from value_set_files import KINDS, Files, ValueSet, words_of
+from value_set_sources import SOURCES, read_csv, read_yaml
 
 HERE = Path(__file__).resolve().parent
-SOURCES = HERE / "value-set-sources"
 OUTPUT = HERE.parent / "rules" / "value-sets"
-KINDS = ("ingredient", "class", "condition", "observation", "procedure", "order", "allergy", "snomed-ct")
-ORDER = ("rxnorm", "ndc", "dmd", "atc", "loinc", "cm", "who", "icd11", "own", "snomed")
-TEXT_ONLY = "No code could be checked for this substance: it is recognized by text alone."
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML in which a key given twice is an error."""
-
-
-def _mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [loader.construct_object(key) for key, _ in node.value]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise ValueError(f"{node.start_mark}: {key!r} is given twice")
-    return {loader.construct_object(k, deep=True): loader.construct_object(v, deep=True) for k, v in node.value}
-
-
-_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
-def read_yaml(name: str) -> Any:
-    return yaml.load((SOURCES / name).read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506 - a SafeLoader
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def kebab(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
-@dataclass
-class ValueSet:
-    """What goes into one file. `codes` and `prefixes`: (system key, route) -> {code: display}."""
-
-    id: str
-    kind: str
-    title: str
-    use: str = ""
-    codes: dict[tuple[str, str], dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
-    prefixes: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
-    without: dict[str, dict[str, set[str]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(set)))
-    members: list[str] = field(default_factory=list)
-    variant_of: str | None = None
-    note: str = ""
-
-    def add(self, system: str, code: str, display: str, route: str = "") -> None:
-        if code not in self.prefixes[system] and not any(
-            code in held for (other, _), held in self.codes.items() if other == system
-        ):
-            self.codes[system, route][code] = display
-
-    def add_prefix(self, system: str, code: str, display: str) -> None:
-        self.prefixes[system].setdefault(code, display)
-        for (other, _), held in self.codes.items():
-            if other == system:
-                held.pop(code, None)
-
-
 class Builder:
+    """What goes into each value set, and by which names each ingredient is known."""
+
     def __init__(self, terminology: Path) -> None:
         self.release = read_yaml("release.yaml")
-        self.base: str = self.release["base"]
         self.sets: dict[str, ValueSet] = {}
         self.names: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
         self.medications = read_csv(terminology / "medications.csv")
@@ -387,127 +329,6 @@ class Builder:
                     held.add("own", code, entry["title"])
                 held.members = list(entry.get("members", ()))
 
-    # -- writing
-
-    def url(self, id: str) -> str:
-        return f"{self.base}/ValueSet/{id}"
-
-    def extension(self, name: str, **value: str) -> dict[str, str]:
-        return {"url": f"{self.base}/StructureDefinition/{name}", **value}
-
-    def resource(self, held: ValueSet, snomed: bool = False) -> dict[str, Any]:
-        systems = sorted(
-            {system for (system, _), codes in held.codes.items() if codes}
-            | {system for system, codes in held.prefixes.items() if codes},
-            key=ORDER.index,
-        )
-        systems = [system for system in systems if (system == "snomed") == snomed]
-        id = f"{held.id}-snomed-ct" if snomed else held.id
-        description = f"{held.title}." if not held.use else f"{held.title}. For {held.use}."
-        if snomed:
-            description = (
-                f"SNOMED CT codes of {held.id}: {held.title}. Delete this file where SNOMED CT may not be used."
-            )
-        elif held.note:
-            description += f" {held.note}"
-        if systems:
-            description += " Sources: " + "; ".join(self.release["sources"][system] for system in systems) + "."
-        result: dict[str, Any] = {"resourceType": "ValueSet", "id": id}
-        extensions = []
-        if snomed:
-            extensions.append(self.extension("extends-value-set", valueCanonical=self.url(held.id)))
-        if held.variant_of and not snomed:
-            extensions.append(self.extension("variant-of", valueCanonical=self.url(held.variant_of)))
-        if extensions:
-            result["extension"] = extensions
-        result |= {
-            "url": self.url(id),
-            "version": self.release["version"],
-            "name": "".join(part.capitalize() for part in id.split("-")),
-            "title": f"{held.title} (SNOMED CT)" if snomed else held.title,
-            "status": "active",
-            "experimental": False,
-            "date": self.release["date"],
-            "publisher": self.release["publisher"],
-            "description": description,
-        }
-        if not result["name"][0].isalpha():
-            result["name"] = "Set" + result["name"]
-        notices = [self.release["licences"][system] for system in systems]
-        if notices:
-            result["copyright"] = " ".join(notices)
-        include = [item for system in systems for item in self.includes(held, system)]
-        if not snomed:
-            include += [{"valueSet": [self.url(member)]} for member in held.members]
-        exclude = [] if snomed else [item for system in ORDER for item in self.excludes(held, system)]
-        if include:
-            result["compose"] = {"include": include} | ({"exclude": exclude} if exclude else {})
-        return result
-
-    def includes(self, held: ValueSet, system: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        uri = self.release["systems"][system]
-        for (other, route), codes in sorted(held.codes.items()):
-            if other != system or not codes:
-                continue
-            item: dict[str, Any] = {}
-            if system == "ndc":
-                item["extension"] = [self.extension("code-match", valueCode="ndc-labeler-product")]
-            elif route:
-                item["extension"] = [self.extension("route", valueCode=route)]
-            item["system"] = uri
-            item["concept"] = [
-                {"code": code, "display": codes[code]} if codes[code] else {"code": code} for code in sorted(codes)
-            ]
-            found.append(item)
-        for code in sorted(held.prefixes[system]):
-            found.append({"system": uri, "filter": [{"property": "concept", "op": "is-a", "value": code}]})
-        return found
-
-    def excludes(self, held: ValueSet, system: str) -> list[dict[str, Any]]:
-        uri = self.release["systems"][system]
-        found: list[dict[str, Any]] = [
-            {"system": uri, "filter": [{"property": "concept", "op": "is-a", "value": code}]}
-            for code in sorted(held.without[system]["is_a"])
-        ]
-        codes = sorted(held.without[system]["codes"])
-        if codes:
-            found.append({"system": uri, "concept": [{"code": code} for code in codes]})
-        return found
-
-    def write(self) -> None:
-        self.check()
-        for kind in KINDS:
-            shutil.rmtree(OUTPUT / kind, ignore_errors=True)
-            (OUTPUT / kind).mkdir(parents=True)
-        for held in self.sets.values():
-            empty = not any(held.codes.values()) and not any(held.prefixes.values()) and not held.members
-            if held.kind == "ingredient" and empty:
-                held.note = TEXT_ONLY
-            save(OUTPUT / held.kind / f"{held.id}.json", self.resource(held))
-            if any(codes for (system, _), codes in held.codes.items() if system == "snomed"):
-                save(OUTPUT / "snomed-ct" / f"{held.id}-snomed-ct.json", self.resource(held, snomed=True))
-        names = {
-            id: {group: sorted(names, key=str.lower) for group, names in once(groups).items() if names}
-            for id, groups in sorted(self.names.items())
-        }
-        lines = ",\n".join(f"  {compact(id)}: {compact(entry)}" for id, entry in names.items())
-        (OUTPUT / "ingredient-names.json").write_text("{\n" + lines + "\n}\n", encoding="utf-8")
-
-    def check(self) -> None:
-        for held in self.sets.values():
-            for member in held.members:
-                if member not in self.sets:
-                    raise ValueError(f"{held.id} names {member}, which is no value set")
-        for id in self.names:
-            if id not in self.sets:
-                raise ValueError(f"names are given for {id}, which is no value set")
-
-
-def words_of(text: str) -> tuple[str, ...]:
-    """The words of a name as the service reads them: hyphens, slashes and points part words."""
-    return tuple(re.findall(r"[a-z0-9]+(?:\.[0-9]+)?%?", text.lower()))
-
 
 def names_in(text: str, table: Mapping[tuple[str, ...], set[str]]) -> set[str]:
     """What the text names, the longest name at each word."""
@@ -523,20 +344,6 @@ def names_in(text: str, table: Mapping[tuple[str, ...], set[str]]) -> set[str]:
         else:
             at += 1
     return found
-
-
-def once(groups: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-    """Each name in one spelling and in its strongest group: as a name before a brand before an abbreviation."""
-    seen: set[tuple[str, ...]] = set()
-    kept: dict[str, list[str]] = {}
-    for group in ("names", "brands", "abbreviations"):
-        kept[group] = []
-        for name in sorted(groups.get(group, ()), key=lambda one: (one.lower(), one)):
-            words = words_of(name)
-            if words not in seen:
-                seen.add(words)
-                kept[group].append(name)
-    return kept
 
 
 def is_under(code: str, prefix: str) -> bool:
@@ -565,33 +372,6 @@ def category_range(ranges: Iterable[str]) -> list[str]:
     return found
 
 
-def compact(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
-def save(path: Path, resource: Mapping[str, Any]) -> None:
-    path.write_text(pretty(resource) + "\n", encoding="utf-8")
-
-
-def pretty(value: Any, indent: str = "") -> str:
-    """JSON with one concept, filter, extension or member a line."""
-    deeper = indent + " "
-    if isinstance(value, Mapping) and not is_leaf(value):
-        inner = [f"{deeper}{compact(key)}: {pretty(item, deeper)}" for key, item in value.items()]
-        return "{\n" + ",\n".join(inner) + f"\n{indent}}}"
-    if isinstance(value, list) and (len(value) > 1 or not is_leaf(value[0])):
-        inner = [f"{deeper}{pretty(item, deeper)}" for item in value]
-        return "[\n" + ",\n".join(inner) + f"\n{indent}]"
-    return compact(value)
-
-
-def is_leaf(value: Any) -> bool:
-    """Short enough for one line: a scalar, a concept, a filter, an extension, one filtered or referenced include."""
-    if isinstance(value, Mapping):
-        return "concept" not in value and all(is_leaf(item) for item in value.values())
-    return not isinstance(value, list) or (len(value) == 1 and is_leaf(value[0]))
-
-
 def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         print(__doc__, file=sys.stderr)  # noqa: T201
@@ -602,7 +382,7 @@ def main(arguments: list[str]) -> int:
     builder.build_conditions()
     builder.build_observations()
     builder.build_other()
-    builder.write()
+    Files(OUTPUT, builder.release).write(builder.sets, builder.names)
     for kind in KINDS:
         print(f"{kind}: {len(list((OUTPUT / kind).iterdir()))} sets")  # noqa: T201
     return 0
