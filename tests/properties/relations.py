@@ -28,7 +28,9 @@ from typing import Any
 
 from cds_service.assess import Assessment
 from tests.properties import patients
+from tests.properties.as_r4 import ask, drafted, offered
 from tests.properties.oracle import ALL, ckd_epi, forbidden, largest_dose
+from tests.properties.outline import difference, outline
 from tests.properties.patients import (
     COUNTING,
     LOINC,
@@ -40,11 +42,8 @@ from tests.properties.patients import (
     Json,
     Patient,
     Result,
-    ask,
-    drafted,
     draw_problem,
     draw_taken,
-    offered,
 )
 
 FREEZE_TOLERATES = {
@@ -385,47 +384,7 @@ def unit_twins(patient: Patient, before: Assessment, dice: Dice) -> Iterator[str
     twin = replace(result, unit=dice.choice(others))
     after = ask(replace(patient, results=(*patient.results[:at], twin, *patient.results[at + 1 :])))
     if outline(before) != outline(after):
-        yield f"{result} in {UNITS[twin.analyte][twin.unit or 0].code}: {_difference(outline(before), outline(after))}"
-
-
-def outline(answer: Assessment) -> dict[str, Any]:
-    """What was decided and offered, without the words that quote results."""
-    told = ("resourceType", "code", "medicationCodeableConcept", "priority", "occurrenceDateTime", "occurrencePeriod")
-    return {
-        "cards": [
-            (
-                card.source.topic.code,
-                card.indicator,
-                [
-                    [
-                        (
-                            action.type,
-                            action.resource_id,
-                            [action.resource.get(key) for key in told],
-                            _doses(action.resource),
-                        )
-                        for action in suggestion.actions
-                    ]
-                    for suggestion in card.suggestions
-                ],
-                [link.url for link in card.links],
-            )
-            for card in answer.cards
-        ],
-        "gates": {name: decision.row for name, decision in answer.decisions.items()},
-        "findings": [
-            (finding.rule.id, finding.verdict, finding.band, finding.indicator) for finding in answer.findings
-        ],
-        "points": answer.tier.points if answer.tier else None,
-    }
-
-
-def _doses(resource: Json) -> list[Any]:
-    return [(one.get("doseAndRate"), one.get("timing")) for one in resource.get("dosageInstruction", ())]
-
-
-def _difference(before: dict[str, Any], after: dict[str, Any]) -> str:
-    return "; ".join(f"{key} {before[key]} | {after[key]}" for key in before if before[key] != after[key])[:600]
+        yield f"{result} in {UNITS[twin.analyte][twin.unit or 0].code}: {difference(outline(before), outline(after))}"
 
 
 RELATIONS = (order, unrelated, removal, not_supplied, safety_fact, unit_twins)

@@ -16,7 +16,8 @@ from cds_service.assess import Assessment, assess
 from cds_service.facts.reading import decode_request
 from cds_service.fhir.prefetch import gather
 from cds_service.settings import Settings
-from tests.properties.patients import ICD, LOINC, NOW, RXNORM, SUBJECT, UCUM, Json, ruleset
+from tests.properties.as_r4 import ruleset
+from tests.properties.patients import ICD, LOINC, NOW, RXNORM, SUBJECT, UCUM, Json
 
 TOLD: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("harmless-drugs.yaml").read_text(encoding="utf-8"))
 

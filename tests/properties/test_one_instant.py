@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.properties.patients import ELIGIBLE, Result, ask
+from tests.properties.as_r4 import ask
+from tests.properties.patients import ELIGIBLE, Result
 
 
 def test_the_worse_of_one_instant_is_chosen_across_units() -> None:

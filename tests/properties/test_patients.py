@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 
 from cds_service.assess import Assessment
-from tests.properties.patients import ELIGIBLE, Dice, Patient, Seeded, ask, draw, offered
+from tests.properties.as_r4 import ask, offered
+from tests.properties.patients import ELIGIBLE, Dice, Patient, Seeded, draw
 from tests.properties.relations import RELATIONS, criticals, wrong
 
 CHUNKS, SIZE = 12, 1750

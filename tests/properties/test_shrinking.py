@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.properties.patients import ask, draw
+from tests.properties.as_r4 import ask
+from tests.properties.patients import draw
 from tests.properties.relations import RELATIONS, wrong
 
 T = TypeVar("T")
