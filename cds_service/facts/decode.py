@@ -321,15 +321,17 @@ class _Build:
     def _allergy(self, allergy: wire.AllergyIntolerance) -> None:
         if status_code(allergy.verificationStatus) in VOID or status_code(allergy.clinicalStatus) in OVER:
             return
-        if allergy.code is None or not self.is_own(allergy.patient, "allergies"):
+        named = [allergy.code, *(reaction.substance for reaction in allergy.reaction)]
+        concepts = [one for one in named if one is not None]
+        if not concepts or not self.is_own(allergy.patient, "allergies"):
             return
-        sets = frozenset().union(*(match.sets for _, match in self.observations.matches(allergy.code)))
-        texts = [coding.display for coding in allergy.code.coding if coding.display]
-        if allergy.code.text:
-            texts.append(allergy.code.text)
-        for text in texts:
-            for ingredient in self.terminology.text_names.read(text, self.terminology.text_rules).ingredients:
-                sets |= ingredient.sets
+        sets: frozenset[str] = frozenset()
+        for concept in concepts:
+            sets = sets.union(*(match.sets for _, match in self.observations.matches(concept)))
+            for text in (*(coding.display for coding in concept.coding), concept.text):
+                if text:
+                    names = self.terminology.text_names.read(text, self.terminology.text_rules)
+                    sets = sets.union(*(ingredient.sets for ingredient in names.ingredients))
         if sets:
             reference = reference_of("AllergyIntolerance", allergy)
             if self.deliveries.is_new(reference, allergy, "allergies"):

@@ -11,12 +11,12 @@ from cds_service.facts import wire
 from cds_service.facts.contents import Contents, ContentsReader, Find, Prescription, dosages_of
 from cds_service.facts.currency import NOT_CURRENT, Currency, Order, order_currency, statement_currency, supplied_until
 from cds_service.facts.dispenses import LONGEST_UNSTATED_SUPPLY, Dispenses, Handed
-from cds_service.facts.doses import OneDosage, dose_of, times_a_day
+from cds_service.facts.dosages import dose_is_zero, is_as_needed, is_open, number_of, read_dosage, unit_of
+from cds_service.facts.doses import dose_of
 from cds_service.facts.instants import Dates, months_before
 from cds_service.facts.model import NO_SETS, DataGap, Medication, Span
-from cds_service.facts.quantities import fold, number
+from cds_service.facts.quantities import fold
 from cds_service.facts.terminology import Terminology
-from cds_service.facts.units import DoseWords
 
 _OVER = frozenset({"stopped", "cancelled", "entered-in-error", "not-taken", "ended", "revoked"})
 _LONGEST_SUPPLY_MONTHS = 15
@@ -87,9 +87,9 @@ class MedicationReader:
             selected=selected,
             patient_reported=_is_reported(one),
             out_of_date=currency.out_of_date,
-            as_needed_only=bool(dosages) and all(map(_is_as_needed, dosages)),
+            as_needed_only=bool(dosages) and all(map(is_as_needed, dosages)),
             authored_at=written.latest if written else None,
-            dose=dose_of([self._dosage(dosage) for dosage in dosages], contents.strength, self.words),
+            dose=dose_of([read_dosage(dosage, self.words) for dosage in dosages], contents.strength, self.words),
             form=contents.form,
             indications=self._indications(one),
         )
@@ -179,7 +179,7 @@ class MedicationReader:
     def _currency(
         self, one: Prescription, started: Span | None, ended: Span | None, until: datetime | None
     ) -> Currency:
-        zero = _dose_is_zero(dosages_of(one))
+        zero = dose_is_zero(dosages_of(one))
         if isinstance(one, wire.MedicationStatement):
             return statement_currency(one.status, one.taken in _NOT_TAKEN, started, ended, zero, self.now)
         return order_currency(
@@ -219,7 +219,7 @@ class MedicationReader:
         if request is None:
             return started, None, None
         valid = span(request.validityPeriod.end) if request.validityPeriod else None
-        repeats = _number(request.numberOfRepeatsAllowed)
+        repeats = number_of(request.numberOfRepeatsAllowed)
         days = self._supply_days(one, request)
         until = supplied_until(started, days, repeats, valid)
         if (until is None or until < self.now) and _may_last(request, started, days, repeats, valid, self.now):
@@ -234,7 +234,7 @@ class MedicationReader:
         return self._stated_days(supply)
 
     def _stated_days(self, supply: wire.Quantity | None) -> Decimal | None:
-        value = _number(supply.value) if supply is not None else None
+        value = number_of(supply.value) if supply is not None else None
         if supply is None or value is None:
             return None
         known = self.words.supply_days
@@ -245,13 +245,13 @@ class MedicationReader:
         self, one: wire.MedicationRequest | wire.MedicationDispense, quantity: wire.Quantity
     ) -> Decimal | None:
         """How many days a quantity lasts at the doses ordered; the least of several. None for doses left open."""
-        value, words = _number(quantity.value), self.words
-        unit = fold(_unit(quantity, words))
+        value, words = number_of(quantity.value), self.words
+        unit = fold(unit_of(quantity, words))
         each_day: list[Decimal] = []
         for dosage in one.dosageInstruction:
-            read = self._dosage(dosage)
+            read = read_dosage(dosage, words)
             amount = read.value
-            if amount is None or not read.a_day or _is_as_needed(dosage) or _is_open(dosage):
+            if amount is None or not read.a_day or is_as_needed(dosage) or is_open(dosage):
                 return None
             dose_unit = fold(read.unit)
             if dose_unit in words.amounts and unit in words.pieces:
@@ -266,29 +266,6 @@ class MedicationReader:
             each_day.append(amount * read.a_day)
         least = min(each_day, default=Decimal(0))
         return value / least if value is not None and least > 0 else None
-
-    def _dosage(self, dosage: wire.Dosage) -> OneDosage:
-        quantity = _dose_quantity(dosage)
-        repeat = dosage.timing.repeat if dosage.timing else None
-        code: str | None = None
-        if dosage.timing is not None and dosage.timing.code is not None:
-            code = next((coding.code for coding in dosage.timing.code.coding if coding.code), dosage.timing.code.text)
-        frequency: Decimal | None = None
-        if repeat is not None:
-            frequency = _number(repeat.frequencyMax) or _number(repeat.frequency)
-            if frequency is None and bytes(repeat.period):
-                frequency = Decimal(len(repeat.timeOfDay) or len(repeat.when) or 1)
-        return OneDosage(
-            _number(quantity.value) if quantity else None,
-            _unit(quantity, self.words) if quantity else "",
-            times_a_day(
-                frequency,
-                _number(repeat.period) if repeat else None,
-                repeat.periodUnit if repeat else None,
-                code,
-                self.words,
-            ),
-        )
 
     def _indications(self, one: Prescription) -> frozenset[str]:
         if not one.reasonCode:
@@ -358,50 +335,7 @@ def _may_last(
     return unread or (repeats is None and bool(bytes(request.numberOfRepeatsAllowed)))
 
 
-def _is_open(dosage: wire.Dosage) -> bool:
-    """Whether a dose or how often it is taken is a range: then a quantity lasts nobody knows how long."""
-    repeat = dosage.timing.repeat if dosage.timing else None
-    return any(rate.doseRange is not None for rate in dosage.doseAndRate) or (
-        repeat is not None and bool(bytes(repeat.frequencyMax))
-    )
-
-
 def _is_reported(one: Prescription) -> bool:
     if isinstance(one, wire.MedicationStatement):
         return True
     return one.reportedBoolean is True or one.reported is True or one.reportedReference is not None
-
-
-def _is_as_needed(dosage: wire.Dosage) -> bool:
-    return dosage.asNeededBoolean is True or dosage.asNeededCodeableConcept is not None
-
-
-def _dose_quantity(dosage: wire.Dosage) -> wire.Quantity | None:
-    """The dose, of a range its upper end."""
-    for rate in dosage.doseAndRate:
-        if rate.doseQuantity is not None:
-            return rate.doseQuantity
-        if rate.doseRange is not None and rate.doseRange.high is not None:
-            return rate.doseRange.high
-    return dosage.doseQuantity
-
-
-def _unit(quantity: wire.Quantity, words: DoseWords) -> str:
-    """The unit of a dose: its code where that is known, else its text."""
-    code, text = quantity.code or "", quantity.unit or ""
-    return code if code and (words.knows(code) or not text) else text
-
-
-def _dose_is_zero(dosages: tuple[wire.Dosage, ...]) -> bool:
-    """Whether every instruction states a dose, and each is zero."""
-    if not dosages:
-        return False
-    for dosage in dosages:
-        quantity = _dose_quantity(dosage)
-        if quantity is None or _number(quantity.value) != 0:
-            return False
-    return True
-
-
-def _number(raw: msgspec.Raw) -> Decimal | None:
-    return number(bytes(raw).decode("utf-8", "replace"))

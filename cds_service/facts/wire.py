@@ -275,11 +275,16 @@ class Procedure(_Resource, frozen=True, gc=False, tag="Procedure"):
     performedPeriod: Period | None = None
 
 
+class Reaction(msgspec.Struct, frozen=True, gc=False):
+    substance: NamedConcept | None = None
+
+
 class AllergyIntolerance(_Resource, frozen=True, gc=False, tag="AllergyIntolerance"):
     clinicalStatus: Concept | str | None = None
     verificationStatus: Concept | str | None = None
     code: NamedConcept | None = None
     patient: Reference | None = None
+    reaction: tuple[Reaction, ...] = ()
 
 
 class ServiceRequest(_Resource, frozen=True, gc=False, tag="ServiceRequest"):

@@ -189,6 +189,20 @@ def test_allergies() -> None:
     assert all("potassium-chloride" in one.sets for one in facts.allergies)
 
 
+@pytest.mark.parametrize("substance", [concept(RXNORM, "8591"), {"text": "Klor-Con"}])
+def test_an_allergy_whose_reaction_names_the_substance(substance: dict[str, Any]) -> None:
+    """FHIR R4 lets the reaction be more exact than the allergy ("a potassium supplement": which one is said there)."""
+    stated = {
+        "code": {"text": "see reactions"},
+        "reaction": [{"manifestation": [{"text": "rash"}]}, {"substance": substance}],
+    }
+    for allergy in (stated, {"reaction": stated["reaction"]}):
+        found = facts_of(
+            {"resourceType": "AllergyIntolerance", "id": "a", "patient": {"reference": "Patient/p"}, **allergy}
+        )
+        assert "potassium-chloride" in found.allergies[0].sets
+
+
 def test_procedures() -> None:
     one = {
         "resourceType": "Procedure",
