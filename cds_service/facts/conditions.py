@@ -1,4 +1,4 @@
-"""Whether a Condition is present, possible or over (section 0.3)."""
+"""Whether a Condition is present, possible or over (section 0.3), and whether an Observation says cramps (0.6)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ ACTIVE = frozenset({"active", "recurrence", "relapse"})
 OVER = frozenset({"inactive", "remission", "resolved"})
 VOID = frozenset({"refuted", "entered-in-error"})
 _POSSIBLE = frozenset({"unconfirmed", "provisional", "differential"})
+_FINAL = frozenset({"final", "amended", "corrected"})
 
 
 def status_code(status: wire.Concept | str | None) -> str | None:
@@ -60,6 +61,24 @@ def _ended(condition: wire.Condition, dates: Dates) -> Literal["over", "undated"
         if bytes(raw) not in (b"", b"null"):
             return "undated"
     return None
+
+
+def symptom_state(
+    observation: wire.Observation, by_code: bool, answered: bool
+) -> Literal["present", "possible"] | None:
+    """A final observation of leg cramps is the symptom as a condition of it would be (section 0.6).
+
+    `by_code`: its code is a cramp's. `answered`: its answer is. None: it is no symptom.
+    """
+    answer = observation.valueCodeableConcept
+    if observation.status not in _FINAL or not (by_code or answered):
+        return None
+    if answered:
+        return "present"
+    if observation.valueBoolean is False:
+        return None
+    plain = answer is None and not bytes(observation.valueString) and observation.valueQuantity is None
+    return "present" if plain else "possible"
 
 
 def time_of(day: str | None, period: wire.Period | None, dates: Dates) -> Span | None:

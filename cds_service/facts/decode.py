@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, tzinfo
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from cds_service.facts import wire
-from cds_service.facts.conditions import ACTIVE, OVER, VOID, condition_state, status_code, time_of
+from cds_service.facts.conditions import ACTIVE, OVER, VOID, condition_state, status_code, symptom_state, time_of
+from cds_service.facts.gaps import unusable_results
 from cds_service.facts.gathered import REFILL_HOOK, Gathered, selections_name_a_draft, stands, type_and_id
 from cds_service.facts.identity import Deliveries, Finder, Ownership, reference_of
 from cds_service.facts.instants import Dates
@@ -21,14 +22,13 @@ from cds_service.facts.model import (
     Condition,
     DataGap,
     Facts,
-    Measurement,
     Procedure,
     ResourceKind,
     ServiceOrder,
     Span,
 )
-from cds_service.facts.observations import ObservationReader, contained_observations
-from cds_service.facts.quantities import PROBLEMS
+from cds_service.facts.observations import ObservationReader
+from cds_service.facts.panels import contained_observations
 from cds_service.facts.terminology import SYMPTOM_SET, Terminology
 
 _KINDS: dict[str, ResourceKind] = {
@@ -45,7 +45,6 @@ _KINDS: dict[str, ResourceKind] = {
 }
 _NOT_DONE = frozenset({"entered-in-error", "not-done", "preparation"})
 _OPEN_ORDER = frozenset({"active", "draft", "on-hold", "unknown"})
-_FINAL = frozenset({"final", "amended", "corrected"})
 
 
 class Zoned(Protocol):
@@ -144,7 +143,7 @@ class _Build:
         self.incomplete |= self.whose.incomplete
         if self.medications.incomplete:
             self.incomplete.add("medications")
-        self._name_unusable(results)
+        self.gaps += unusable_results(results, self.terminology.units.analytes)
         return Facts(
             now=self.now,
             hook=gathered.hook,
@@ -246,31 +245,16 @@ class _Build:
                 self.observations.take(inner, matched, inner_reference)
 
     def _symptom(self, observation: wire.Observation, reference: str, by_code: bool) -> None:
-        """A final observation of leg cramps is the symptom as a condition of it would be (0.6)."""
         answer = observation.valueCodeableConcept
-        if observation.status not in _FINAL or not (by_code or answer):
-            return
         answered = answer is not None and any(
             SYMPTOM_SET in match.sets for _, match in self.observations.matches(answer)
         )
-        if not by_code and not answered:
-            return
-        state: Literal["present", "possible"] = "present"
-        if not answered:
-            if observation.valueBoolean is False:
-                return
-            plain = answer is None and not bytes(observation.valueString) and observation.valueQuantity is None
-            state = "present" if plain else "possible"
-        at = self.observations.times(observation)[0]
-        self.conditions.append(
-            Condition(
-                reference=reference,
-                sets=frozenset({SYMPTOM_SET}),
-                name=self.terminology.titles.get(SYMPTOM_SET, ""),
-                state=state,
-                recorded=Span(at, at) if at is not None else None,
-            )
-        )
+        state = symptom_state(observation, by_code, answered)
+        if state is not None:
+            at = self.observations.times(observation)[0]
+            recorded = Span(at, at) if at is not None else None
+            name = self.terminology.titles.get(SYMPTOM_SET, "")
+            self.conditions.append(Condition(reference, frozenset({SYMPTOM_SET}), name, state, recorded))
 
     def _specimen(self, specimen: wire.Specimen) -> None:
         self.observations.hemolysis.specimen(specimen)
@@ -363,24 +347,6 @@ class _Build:
         elif unread.resource_type is None:
             # it may be anything: nothing of what gates ask about is known to be whole
             self.incomplete |= {"medications", "conditions", "observations"}
-
-    def _name_unusable(self, results: dict[str, tuple[Measurement, ...]]) -> None:
-        """One gap for each analyte and problem, naming the newest result concerned."""
-        analytes = self.terminology.units.analytes
-        for analyte, measurements in results.items():
-            counted: dict[str, list[Measurement]] = {}
-            for one in measurements:
-                if one.problem is not None:
-                    counted.setdefault(one.problem, []).append(one)
-            for problem, ones in counted.items():
-                name, words = analytes[analyte].name, PROBLEMS[problem]
-                others = f" ({len(ones) - 1} more like it)" if len(ones) > 1 else ""
-                self._gap(
-                    "unknown-unit" if problem == "unknown-unit" else "unusable-result",
-                    analyte,
-                    f"{name}: one result {words} and was not used{others}.",
-                    ones[0].reference,
-                )
 
     def _gap(self, kind: str, what: str, text: str, reference: str | None) -> None:
         self.gaps.append(DataGap(kind, what, text, reference))

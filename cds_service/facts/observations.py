@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TypeAlias
@@ -346,24 +346,6 @@ class ObservationReader:
                 if limit is not None:
                     limits.append(limit)
         return min(limits, default=analyte.reference.get(family, (None, None))[1])
-
-
-def contained_observations(
-    owner: wire.Observation | wire.DiagnosticReport, reference: str
-) -> Iterator[tuple[wire.Observation, str]]:
-    """Observations carried inside a panel or report; status, dates and subject left out are the owner's."""
-    for index, inner in enumerate(owner.contained):
-        if type(inner) is wire.Observation:
-            dated = inner.effectiveDateTime or inner.effectiveInstant or inner.effectivePeriod or inner.issued
-            filled = msgspec.structs.replace(
-                inner,
-                status=inner.status or owner.status,
-                subject=inner.subject or owner.subject,
-                effectiveDateTime=inner.effectiveDateTime if dated else owner.effectiveDateTime,
-                effectivePeriod=inner.effectivePeriod if dated else owner.effectivePeriod,
-                issued=inner.issued if dated else owner.issued,
-            )
-            yield filled, f"{reference}#{inner.id or index + 1}"
 
 
 def _property(analyte: Analyte, codes: Iterable[str | None]) -> str | None:

@@ -7,17 +7,13 @@ from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from cds_service.facts.quantities import Analyte
 from cds_service.scenarios import phrases
-from cds_service.scenarios.case import PATIENT_ID, Case, Resource, encoded
+from cds_service.scenarios.case import PATIENT_ID, Case, Resource, settings_of
 from cds_service.scenarios.grammar import Scenario, listed
 from cds_service.scenarios.when import Calendar
 from cds_service.scenarios.words import UnknownWord, Words
-from cds_service.settings import ClientProfile, Settings
-
-__all__ = ["build", "encoded", "settings_of"]
 
 _UCUM = "http://unitsofmeasure.org"
 _CONDITION_STATES = "http://terminology.hl7.org/CodeSystem/condition-"
@@ -32,15 +28,6 @@ def build(scenario: Scenario, words: Words) -> Case:
         raise
     except (KeyError, ValueError, InvalidOperation) as error:
         raise UnknownWord(str(error)) from None
-
-
-def settings_of(told: Resource) -> Settings:
-    """The settings a scenario asks for."""
-    plain = {key: value for key, value in told.items() if key in ("region", "risk_summary")}
-    if "zone" in told:
-        plain["zone"] = ZoneInfo(told["zone"])
-    client = ClientProfile(one_action_per_suggestion=told.get("one_action_per_suggestion", False))
-    return Settings(client=client, **plain)
 
 
 class _Building:

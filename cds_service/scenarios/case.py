@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -14,7 +15,7 @@ from cds_service.fhir.prefetch import RequiredDataMissing, gather
 from cds_service.fhir.queries import QUERIES
 from cds_service.scenarios.grammar import Scenario
 from cds_service.scenarios.when import Calendar
-from cds_service.settings import Settings
+from cds_service.settings import ClientProfile, Settings
 
 PATIENT_ID = "scenario-patient"
 """Obviously nobody."""
@@ -34,6 +35,15 @@ _KEYS = {
     "ServiceRequest": "service-requests",
 }
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+
+def settings_of(told: Resource) -> Settings:
+    """The settings a scenario asks for."""
+    plain = {key: value for key, value in told.items() if key in ("region", "risk_summary")}
+    if "zone" in told:
+        plain["zone"] = ZoneInfo(told["zone"])
+    client = ClientProfile(one_action_per_suggestion=told.get("one_action_per_suggestion", False))
+    return Settings(client=client, **plain)
 
 
 class Case(msgspec.Struct, frozen=True):

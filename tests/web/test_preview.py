@@ -21,7 +21,7 @@ from cds_service.assess import assess
 from cds_service.cards.response import encode_response
 from cds_service.cli.check import finding_data
 from cds_service.scenarios import Case, Scenario
-from cds_service.scenarios.build import encoded
+from cds_service.scenarios.case import encoded
 from cds_service.settings import Settings
 from cds_service.telemetry.log import make_log
 from cds_service.web.app import create_app

@@ -14,7 +14,7 @@ from cds_service.engine.source import RuleError
 from cds_service.facts.units import read_yaml
 from cds_service.ruleset import Ruleset
 from cds_service.scenarios import Runner, Scenario, read_file, shift_to
-from cds_service.scenarios.build import encoded, settings_of
+from cds_service.scenarios.case import encoded, settings_of
 from cds_service.settings import Settings
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
