@@ -14,6 +14,8 @@ from cds_service.facts.text_rules import TextRules
 from cds_service.facts.words import NUMBER, WORD, Words, folded_text, holds, words_of
 
 _SIGNS = ("/", "+", ",", ";", "&", "-")
+_MILLIGRAM = "mg"
+"""After a number the unit, elsewhere magnesium ("Mg oxide")."""
 _JOINTS = frozenset({"and", "with", "plus"})
 _LONGEST_TEXT = 400
 _LEAST_GUESSED = 8
@@ -155,6 +157,8 @@ class TextNames:
                 if len(name) == 1 and name[0] in rules.salts and _is_salt(folded, words, starts, at, rules):
                     continue
                 if short and starts[at] > 0 and folded[starts[at] - 1] == "-":
+                    continue
+                if name[0] == _MILLIGRAM and at > 0 and NUMBER.fullmatch(words[at - 1]):
                     continue
                 # one name may stand for several ingredients (co-drug names, brands of combinations)
                 length = len(name)

@@ -101,7 +101,10 @@ def load_text_rules(folder: Path) -> TextRules:
             liquid=by_first_word(liquid),
             devices=by_first_word(phrases_of(data["devices"])),
             salts=frozenset(word for phrase in phrases_of(data["salts"]) for word in phrase),
-            companions=frozenset(word for phrase in phrases_of(data["fillers"]) for word in phrase) | told,
+            companions=frozenset(
+                word for key in ("fillers", "anions") for phrase in phrases_of(data.get(key, ())) for word in phrase
+            )
+            | told,
             fragments=tuple(str(fragment) for fragment in data.get("fragments", ())),
             no_medicine=phrases_of(data.get("no_medicine", ())),
             **{

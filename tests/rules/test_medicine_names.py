@@ -87,6 +87,7 @@ def test_names_do_not_lead_to_a_look_alike() -> None:
 # Texts as they stand in medication lists, and the class that closes a gate or raises the warning (hostile review, F01).
 WRITTEN = {
     "potassium-product": """
+        potassium (as chloride) 20 mEq | potassium 20 mEq as chloride | chloride potassium |
         Klor-Con | Klor-Con 10 | Klor-Con M20 | KLOR-CON M20 TABLET | klor con m 20 | KlorCon | K-Dur 20 | K-Tab
         10 | Micro-K | Slow-K 600 mg | Kaon-Cl | Sando-K | Kay-Cee-L | Urocit-K 10 | Polycitra-K | K-Phos
         Neutral | Effer-K 20 | Virt-Phos | KCl | KCL | K-Lyte/Cl | potassium | Potassium. | POTASSIUM 99 mg |
@@ -139,14 +140,17 @@ WRITTEN = {
         Ditropan XL | Detrol LA | Toviaz | Enablex | Vesicare | Sanctura | Robinul | Levsin SL | Bentyl |
         Cogentin | Artane | Clozaril | Elavil | Donnatal""",
     "mg-product": """
+        magnesium (as oxide) 400 mg | Mg oxide 400 mg | Mg citrate | Magnesium 250 mg (oxide) |
         Mag-Ox 400 | MagOx | Slow-Mag | Mag 64 | Mag-Delay | Mag-Tab SR | milk of magnesia | Phillips' Milk of
         Magnesia | MOM 30 ml | Epsom salt oral | magnesium | magnesium pills | magnesium supplements | Maalox |
         Mylanta | Natural Calm | citrate of magnesia | mag citrate | Magnerot | Magnesiocard | Clenpiq |
         Ascriptin""",
     "calcium-product": """
+        calcium (as carbonate) 500 mg | Caltrate 600+D | Os-Cal 500+D |
         Tums | Caltrate | Os-Cal | Citracal | calcium | calcium supplements | Adcal-D3 | Calcichew D3 | PhosLo |
         calcium with vitamin D | oyster shell calcium""",
     "vitamin-d": """
+        Caltrate 600+D | Calcium 600 + D | Os-Cal 500+D | cod liver oil |
         vitamin D 2000 IU | vit D3 | Vitamin D3 | D3 5000 IU | Drisdol | Adcal-D3 | Fultium-D3 | One-Alpha |
         Rocaltrol | Vigantol | calcium vit D""",
     "vka": "Coumadin | Jantoven | Marevan | Sintrom | Sinthrome | Marcumar | Previscan | warfarine",
@@ -162,6 +166,8 @@ WRITTEN = {
 }
 # What a name must not lead to.
 NOT_MEANT = [
+    ("zinc 50 mg oxide", "mg-product"),
+    ("iron 65 mg sulfate", "mg-product"),
     ("losartan potassium 50 mg", "potassium-product"),
     ("Losartan-Potassium 50 mg", "potassium-product"),
     ("penicillin V potassium 500 mg tablet", "potassium-product"),
