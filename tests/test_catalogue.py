@@ -137,7 +137,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     "rise": {"in": "creatinine", "within": "7 days", "above_lowest_of": "48 hours", "at_least": "26.5 umol/L"},
     "fall": {"in": "egfr", "of": "730 days", "apart": "180 days", "more_than": "5 mL/min", "a": "365 days"},
     "ever": {"in": "potassium", "below": "1 mmol/L", "at_least": "2 mmol/L", "above": "3 mmol/L", "at_most": "4 mmol/L",
-             "within": "9 days"},
+             "within": "9 days", "same_day_as": "sodium"},
     "persists": {"in": "potassium", "below": "1 mmol/L", "at_least": "2 mmol/L", "above": "3 mmol/L",
                  "at_most": "4 mmol/L", "apart": "9 days"},
     "procedure": {"in": "dialysis-procedure", "within": "90 days"},

@@ -266,7 +266,9 @@ class Sayer:
         ]
 
     def ever(self, told: Node) -> list[Part]:
-        return ["any ", self.analyte(told["in"]), *self._question(told), f" in the last {told['within']}"]
+        when = f", in the last {told['within']}" if "within" in told else ""
+        day = f", of the same day as this {told['same_day_as']}" if "same_day_as" in told else ""
+        return ["any ", self.analyte(told["in"]), *self._question(told), when + day]
 
     def persists(self, told: Node) -> list[Part]:
         return [

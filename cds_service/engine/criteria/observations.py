@@ -273,20 +273,34 @@ def _rise(compiler: Compiler, node: Any, path: Path_, reading: Reading, _: Node)
 
 @criterion("ever")
 def _ever(compiler: Compiler, node: Any, path: Path_, reading: Reading, _: Node) -> Test:
-    """Any result of the window, not only the newest; cautiously also a preliminary one."""
+    """Any result of the window, not only the newest; cautiously also a preliminary one.
+
+    `same_day_as` a bound result: of its day in the configured zone.
+    """
     analyte = compiler.analyte(node["in"], (*path, "in"))
     question = compiler.question(node, analyte, path)
     if question is None:
         compiler.document.fail(path, "say what once was: below, at_least, above or at_most")
-    within = compiler.duration(node["within"], (*path, "within"))
+    within = compiler.duration(node["within"], (*path, "within")) if "within" in node else None
+    same_day_as = node.get("same_day_as")
+    if within is None and same_day_as is None:
+        compiler.document.fail(path, "say when: within, or same_day_as a bound result")
     cautious = reading == "cautiously"
 
     def answer(context: Context) -> Verdict:
         found = context.results.get(analyte, ())
+        day = None
+        if same_day_as is not None:
+            other = context.bound.get(same_day_as)
+            if not isinstance(other, Measurement) or other.at is None:
+                return NO
+            day = other.at.astimezone(context.settings.zone).date()
         for result in found:
             if result.problem is not None or result.at is None or (result.preliminary and not cautious):
                 continue
-            if result.at >= context.now - within and question(result) == YES:
+            if day is not None and result.at.astimezone(context.settings.zone).date() != day:
+                continue
+            if (within is None or result.at >= context.now - within) and question(result) == YES:
                 context.evidence.append(result)
                 return YES
         return NO if found else unless_supplied(context, "observations", cautious)
